@@ -12,10 +12,26 @@ and every needle is looked up in it.
 
 import argparse
 import collections
+import concurrent.futures
+import contextlib
+import csv
+import hashlib
+import html
+import io
+import itertools
 import os
+import pathlib
+import re
+import shutil
+import sqlite3
+import stat
+import string
 import sys
+import threading
 import time
 
+# Admit a panorama of 2**28 pixels; OpenCV's own 2**30 would let a small file take 6 GB of memory.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # read once, at the import
 try:
     import cv2
     import numpy as np
@@ -23,12 +39,15 @@ try:
 except ImportError as error:
     mend = "run: python -m pip install -r requirements.txt"
     if ".so" in str(error):  # OpenCV is there, and a library that its windows want is not
-        mend = "run: apt-get install libgl1 libglib2.0-0 (or use opencv-python-headless instead)"
+        mend = "run: apt-get install libgl1 libglib2.0-0 (or take opencv-python-headless instead)"
     print(f"[ERROR] {error}; {mend}", file=sys.stderr)
     sys.exit(2)
 
 # The endings that imutils lists, and the others that OpenCV decodes.
 ENDINGS = (*paths.image_types, ".webp", ".avif", ".gif", ".jp2")
+PROGRESSIVE = re.compile(rb"\xff\xc2..\x08(..)(..)", re.DOTALL)  # a JPEG's height and width
+BATCH = 4  # files a task
+IN_FLIGHT = 256  # tasks handed out at once: enough for a cluster, and bounded
 
 
 def dhash(image, hashSize=8):
@@ -69,114 +88,583 @@ def thumbnail(image):
     return cv2.resize(deep, (18, 16), interpolation=cv2.INTER_AREA)
 
 
+def photograph_hash(image):
+    """Return the 64-bit hash of a greyscale uint8 image (height, width): its thumbnail's dhash.
+
+    Blank pages, lens caps and clear skies get (nearly) the same dhash whatever they show. Where
+    brightness turns at most once a row, 8 times in all, the hash is a checksum of the thumbnail
+    instead, which exact copies share. Measured: smooth pictures turn 0 to 8 times, and each of
+    105 photographs of things 13 times or more.
+    """
+    small = thumbnail(image)
+    value = dhash(small)
+    turns = (value ^ value >> 1) & 0x7F7F7F7F7F7F7F7F  # a byte is a row
+    if turns.bit_count() > 8:
+        return value
+    return int.from_bytes(hashlib.blake2b(small.tobytes(), digest_size=8).digest(), "big")
+
+
 def decode(data, article=False):
     """Decode a file's bytes, a uint8 array, into a greyscale image; with article into a BGR one.
 
-    The image is uint8, upright by its EXIF orientation; None if OpenCV can't decode the bytes.
+    The image is uint8, upright by its EXIF orientation, or None where OpenCV can't decode. Raises
+    cv2.error where the picture has too many pixels, ValueError where much of it is missing.
     """
     if data[:3].tobytes() != b"\xff\xd8\xff":
         # Not a JPEG. libpng's own conversion to greyscale is biased, so read colours.
         colour = cv2.imdecode(data, cv2.IMREAD_COLOR)
         return colour if article or colour is None else cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)
-    if data[-2:].tobytes() != b"\xff\xd9":  # imdecode insists on the end marker, imread does not
+    ended = data[-2:].tobytes() == b"\xff\xd9"
+    if not ended:  # imdecode insists on the end marker, imread does not
         data = np.append(data, np.array([0xFF, 0xD9], np.uint8))
     if article:
         return cv2.imdecode(data, cv2.IMREAD_COLOR)
+    image = None
     if data.size >= 256 * 1024:  # below that, a full decoding costs less than a trial
-        reduced = cv2.imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8)  # averages of 8 x 8 pixels
-        if reduced is not None and min(reduced.shape) >= 128:
-            return reduced
-    return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+        image = cv2.imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8)  # averages of 8 x 8 pixels
+    if image is None or min(image.shape) < 128:
+        image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+    if image is not None and not ended:
+        # libjpeg fills what is missing with grey 128; two stumps would look like copies.
+        high, wide = (-(-side // 16) for side in image.shape)
+        for edge in (image[-high:], image[:high], image[:, -wide:], image[:, :wide]):
+            if (edge == 128).all():
+                raise ValueError("the end of the file is missing, and with it part of the picture")
+    return image
 
 
-def hash_photograph(path, article=False):
-    """Return the 64-bit hash of the photograph at path, or None if it can't be read.
+def is_large(data):
+    """Whether decoding may take more than some 200 MB, as far as a look at the header tells."""
+    header = data[:65536].tobytes()
+    if header.startswith(b"\xff\xd8\xff"):  # other JPEGs than progressive take little
+        sizes = PROGRESSIVE.findall(header)
+    elif header.startswith(b"\x89PNG"):
+        sizes = [(header[16:20], header[20:24])]
+    else:
+        return True
+    return any(int.from_bytes(h, "big") * int.from_bytes(w, "big") > 2**25 for h, w in sizes)
 
-    It is the dhash of the photograph's thumbnail, or with article of the photograph itself.
-    """
-    # imread can't open every name, np.fromfile can
-    image = decode(np.fromfile(path, np.uint8), article)
+
+def read_image(path, article=False):
+    """Read and decode the photograph at path; see decode. Raises OSError or ValueError."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError("not a regular file")
+    data = np.fromfile(path, np.uint8)  # opens any name, which imread does not
+    if not data.size:
+        raise ValueError("the file is empty")
+    # Large pictures are decoded one at a time, lest every thread takes 2 GB at once. The lock is
+    # made where it is used, because one can't be sent to a cluster's workers.
+    turn = globals().setdefault("_turn", threading.Lock())
+    try:
+        with turn if is_large(data) else contextlib.nullcontext():
+            image = decode(data, article)
+    except cv2.error as error:
+        if "IMAGE_PIXELS" not in str(error):
+            raise ValueError(error.err or str(error)) from error
+        limit = os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"]
+        mend = "raise OPENCV_IO_MAX_IMAGE_PIXELS to read it"
+        raise ValueError(f"it has more than {limit} pixels; {mend}") from error
     if image is None:
-        return None
-    return dhash(image if article else thumbnail(image))
+        raise ValueError("not an image that OpenCV can decode, or a damaged one")
+    return image
 
 
-def list_photographs(root):
-    """Return the paths of the images below root, sorted."""
-    return sorted(path for path in paths.list_files(root) if path.lower().endswith(ENDINGS))
+def hash_batch(batch, article=False):
+    """Return a list with each path's hash, or the reason (a str) why it can't be read."""
+    cv2.setNumThreads(1)  # the photographs are spread over threads, not the pixels of one
+    results = []
+    for path in batch:
+        try:
+            image = read_image(path, article)
+            results.append(dhash(image) if article else photograph_hash(image))
+        except OSError as error:
+            results.append(error.strerror or str(error))
+        except MemoryError:
+            results.append("not enough memory")
+        except (ValueError, cv2.error) as error:
+            results.append(" ".join(str(error).split()))
+    return results
 
 
-def hash_photographs(photographs, article=False):
-    """Yield (path, hash) for each of the photographs that can be read, in order."""
-    for path in photographs:
-        value = hash_photograph(path, article)
-        if value is not None:
-            yield path, value
+def list_photographs(root, console, is_needles=False):
+    """Return the sorted paths of the images below root, and the directories that can't be listed.
+
+    What else is left out is told, but for hidden files: other files, links to directories.
+    """
+    photographs, others, folders, unlisted = [], collections.Counter(), set(), []
+    for path in paths.list_files(root):
+        folder, name = os.path.split(path)
+        ending = os.path.splitext(name)[1].lower()
+        if name.startswith("."):
+            continue
+        if ending in ENDINGS:
+            photographs.append(path)
+        else:
+            others[ending or "without an ending"] += 1
+            folders.add(folder)
+    for folder, names, _ in os.walk(root, onerror=unlisted.append):
+        for name in names:
+            link = os.path.join(folder, name)
+            if os.path.islink(link):
+                console.warn(f"{link}: a link to a directory, not followed")
+    for error in unlisted:
+        console.warn(f"cannot list {error.filename}: {error.strerror}")
+    if others:
+        counts = ", ".join(f"{ending} {count}" for ending, count in others.most_common())
+        skipped = f"skipped {others.total()} files that are not images OpenCV reads"
+        console.warn(f"{root}: {skipped}: {counts}")
+    if is_needles:
+        for folder in sorted(folders.difference(map(os.path.dirname, photographs))):
+            name = directory_of(os.path.join(folder, ""), root)
+            console.warn(f"{name}: no image that OpenCV reads, only other files; look into it")
+    if not photographs:
+        console.warn(f"{root}: no images")
+    return sorted(photographs), [error.filename for error in unlisted]
+
+
+class Cache:
+    """Hashes in an SQLite file, each for one path, size, time of change and way of hashing."""
+
+    APPLICATION_ID = 0x64486173  # "dHas"
+
+    def __init__(self, path, recipe, console):
+        """Open or make the file. Raises OSError, ValueError or sqlite3.Error, changing nothing."""
+        self.recipe, self.console, self.rows, self.saved = recipe, console, [], time.monotonic()
+        if os.path.exists(path):  # look first: to open someone else's database can change it
+            if not os.path.isfile(path):
+                raise ValueError("not a regular file")
+            with open(path, "rb") as file:
+                header = file.read(72)
+            ours = header[68:] == self.APPLICATION_ID.to_bytes(4, "big")
+            if header and not (header.startswith(b"SQLite format 3\0") and ours):
+                raise ValueError("it is there already, and it is not a cache of this script")
+        self.database = sqlite3.connect(path, timeout=60, isolation_level=None)
+        self.database.executescript(
+            f"BEGIN IMMEDIATE; PRAGMA application_id = {self.APPLICATION_ID};"
+            "CREATE TABLE IF NOT EXISTS hashes (path BLOB, recipe TEXT, size INTEGER,"
+            " mtime_ns INTEGER, hash BLOB, PRIMARY KEY (path, recipe)) WITHOUT ROWID; COMMIT;"
+        )
+
+    def key(self, path):
+        info = os.stat(path)
+        place = os.fsencode(os.path.abspath(path))
+        return place, self.recipe, info.st_size, info.st_mtime_ns
+
+    def get(self, key):
+        where = "path = ? AND recipe = ? AND size = ? AND mtime_ns = ?"
+        row = self.database.execute(f"SELECT hash FROM hashes WHERE {where}", key).fetchone()
+        return row and int.from_bytes(row[0], "big")
+
+    def put(self, key, value):
+        self.rows.append((*key, value.to_bytes(8, "big")))
+        if time.monotonic() - self.saved > 0.5:
+            self.save()
+
+    def save(self):
+        try:
+            self.database.execute("BEGIN IMMEDIATE")
+            insert = "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)"
+            self.database.executemany(insert, self.rows)
+            self.database.execute("COMMIT")
+        except sqlite3.Error as error:
+            self.console.warn(f"cannot write to the cache: {error}")
+        self.rows, self.saved = [], time.monotonic()
+
+
+def hash_photographs(photographs, executor, article=False, cache=None):
+    """Yield (path, hash) in order; where there is no hash, a str says why.
+
+    executor is a concurrent.futures one, of threads here or of a cluster's workers.
+    """
+    source, pending = iter(photographs), collections.deque()
+    while True:
+        while len(pending) < IN_FLIGHT and (batch := list(itertools.islice(source, BATCH))):
+            hashes, keys = dict.fromkeys(batch), {}
+            for path in batch if cache else ():
+                try:
+                    keys[path] = cache.key(path)
+                    hashes[path] = cache.get(keys[path])
+                except OSError:
+                    continue  # let who reads it name it
+            missing = [path for path in batch if hashes[path] is None]
+            future = executor.submit(hash_batch, missing, article) if missing else None
+            pending.append((hashes, keys, missing, future))
+        if not pending:
+            return
+        hashes, keys, missing, future = pending.popleft()
+        try:
+            hashes.update(zip(missing, future.result() if future else (), strict=True))
+        except Exception as error:  # a cluster gave up; a thread catches its own
+            hashes.update(dict.fromkeys(missing, f"hashing failed: {type(error).__name__}"))
+        for path in missing:
+            if path in keys and isinstance(hashes[path], int):
+                cache.put(keys[path], hashes[path])
+        yield from hashes.items()
+
+
+def lies_in(path, directory):
+    return path == directory or path.startswith(os.path.join(directory, ""))
+
+
+def make_counter(haystack_roots, needles_root):
+    """Return a function that tells whether a match counts for a needle.
+
+    It must be another file, and it must not go when the needles go: a haystack file that really
+    lies among the needles counts only where a haystack directory lies there too.
+    """
+    needles_root = os.path.realpath(needles_root)
+    roots = [os.path.realpath(root) for root in haystack_roots]
+    kept = [root for root in roots if lies_in(root, needles_root)]
+
+    def counts(match, needle):
+        match = os.path.realpath(match)
+        if lies_in(match, needles_root) and not any(lies_in(match, root) for root in kept):
+            return False
+        return match != os.path.realpath(needle)
+
+    return counts
+
+
+Finding = collections.namedtuple("Finding", "needle directory status distance match")
+
+
+def search(needles, root, haystack, distance, counts):
+    """Yield a Finding for each needle, a pair (path, hash) or (path, reason why there is none).
+
+    haystack is {hash: [paths]}, distance the most bits in which two hashes may differ. The match
+    is the nearest that counts, and the first by path of equally near ones.
+    """
+    hashes = np.fromiter(haystack, np.uint64, len(haystack))
+    for path, value in needles:
+        match, directory = None, directory_of(path, root)
+        if isinstance(value, str):
+            yield Finding(path, directory, "unreadable", "", "")
+            continue
+        close = [(0, other) for other in haystack.get(value, ())]
+        match = next((found for found in sorted(close) if counts(found[1], path)), None)
+        if not match and distance:
+            bits = np.bitwise_count(hashes ^ np.uint64(value))
+            near = np.flatnonzero(bits <= distance)
+            close = [(int(bits[i]), other) for i in near for other in haystack[int(hashes[i])]]
+            match = next((found for found in sorted(close) if counts(found[1], path)), None)
+        yield Finding(path, directory, *(("found", *match) if match else ("missing", "", "")))
 
 
 def directory_of(path, root):
     """Name the directory that path lies in, relative to root; root itself goes by its own name."""
     relative = os.path.relpath(os.path.dirname(path), root)
-    return os.path.basename(os.path.abspath(root)) if relative == "." else relative
+    return relative if relative != "." else os.path.basename(os.path.abspath(root)) or root
 
 
-def to_check(needles, found, root):
-    """Return the sorted names of the directories right inside which no needle was found."""
-    directories = {directory_of(path, root) for path in needles}
-    return sorted(directories - {directory_of(path, root) for path in found})
+def by_directory(findings, unlisted, root):
+    """Return {directory: [findings]}, sorted, empty lists for directories that can't be listed."""
+    directories = {directory_of(os.path.join(path, ""), root): [] for path in unlisted}
+    for finding in findings:
+        directories.setdefault(finding.directory, []).append(finding)
+    return dict(sorted(directories.items()))
 
 
-def parse_arguments():
-    parser = argparse.ArgumentParser(
-        description="Print the directories of needles in which no photograph is also in the "
-        "haystack, be it resized, recompressed or brightened.",
-        epilog="example: python hash_and_search.py --haystack Pictures --needles old-backup",
+def count_found(findings):
+    return sum(finding.status == "found" for finding in findings)
+
+
+def text_report(directories, root):
+    """The needles that were not found or could not be read, one path a line."""
+    findings = itertools.chain(*directories.values())
+    return os.fsencode("".join(f"{f.needle}\n" for f in findings if f.status != "found"))
+
+
+def table_report(directories, root):
+    """Every needle as a row of CSV, with the mark that Excel wants before anything but ASCII."""
+    table = io.StringIO()
+    csv.writer(table).writerows([Finding._fields, *itertools.chain(*directories.values())])
+    text = table.getvalue()
+    return os.fsencode(text if text.isascii() else "\ufeff" + text)
+
+
+PAGE = string.Template("""<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+      content="default-src 'none'; img-src file:; style-src 'unsafe-inline'">
+<title>$title</title>
+<style>
+  :root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif }
+  body { max-width: 72rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere }
+  h2 { margin: 2.5rem 0 0 } h3, summary { font-size: 1.1rem; font-weight: 600 }
+  summary h3 { display: inline } details { margin: .8rem 0 } p { margin: .3rem 0 }
+  ul { list-style: none; padding: 0; display: grid; gap: 1rem;
+       grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)) }
+  li { display: flex; gap: .5rem; padding: .5rem; border: 1px solid #8886; border-radius: .5rem;
+       border-left: .4rem solid #3a8a4d; content-visibility: auto;
+       contain-intrinsic-size: auto 16rem; break-inside: avoid }
+  li.missing, li.unreadable { border-left-color: #d1443c }
+  figure { margin: 0; flex: 1 1 0; min-width: 0 } figcaption { font-size: .85rem }
+  img, .none { display: block; width: 100%; height: 11rem; object-fit: contain;
+               background: #8882; font-size: .8rem }
+  .none { box-sizing: border-box; padding: 1rem; text-align: center } small { opacity: .8 }
+</style>
+<main>
+<h1>$title</h1>
+<p>$totals</p>
+$sections
+</main>
+</html>
+""")
+
+
+def readable(name):
+    """Escape a name for the page; bytes of it that are no text become question marks."""
+    return html.escape(os.fsencode(name).decode("utf-8", "replace"))
+
+
+def figure(path, caption, shown=True):
+    """One picture of the page with its caption; a name where a browser shows no picture."""
+    name, address = os.path.basename(path), pathlib.Path(os.path.abspath(path)).as_uri()
+    picture = f'<span class="none">{readable(name)}</span>'
+    if shown and not path.lower().endswith((".tif", ".tiff", ".jp2")):
+        picture = f'<img src="{address}" alt="{readable(name)}" loading="lazy" decoding="async">'
+    return (
+        f'<figure><a href="{address}">{picture}</a><figcaption>{readable(name)}<br>'
+        f"<small>{caption}</small></figcaption></figure>"
     )
-    parser.add_argument(
-        "-a",
-        "--haystack",
-        metavar="DIR",
-        nargs="+",
-        required=True,
-        help="the library: directories of photographs to search in",
-    )
-    parser.add_argument(
-        "-n",
-        "--needles",
-        metavar="DIR",
-        required=True,
-        help="the backup: a directory of photographs to search for",
-    )
-    parser.add_argument(
-        "--article",
-        action="store_true",
-        help="hash as the article's code does, without the anti-aliased thumbnail",
-    )
-    return parser.parse_args()
 
 
-def say(line):
-    print(f"[INFO] {line}", flush=True)
+def page_section(directory, findings, folded=False):
+    """One needle directory of the page, missing photographs first."""
+    items = []
+    for finding in sorted(findings, key=lambda finding: finding.status == "found"):
+        shown = figure(finding.needle, f"<b>{finding.status}</b>", finding.status != "unreadable")
+        if finding.status == "found":
+            folder = readable(os.path.dirname(finding.match))
+            shown += figure(finding.match, f"{finding.distance} bits apart, in {folder}")
+        items.append(f'<li class="{finding.status}">{shown}</li>\n')
+    counts = f"{count_found(findings)} of {len(findings)} found" if findings else "cannot be listed"
+    fold = "<details>" if folded else "<details open>"
+    title = f"<summary><h3>{readable(directory)}</h3> {counts}</summary>"
+    return f"{fold}{title}\n<ul>\n{''.join(items)}</ul></details>\n"
+
+
+def page_report(directories, root):
+    """A page that shows every needle, each found one beside its match."""
+    groups = {"Check these folders": [], "Partly found": [], "All found": []}
+    for directory, findings in directories.items():
+        found = count_found(findings)
+        title = "Check these folders" if not found else "Partly found"
+        if found and found == len(findings):
+            title = "All found"
+        groups[title].append(page_section(directory, findings, title == "All found"))
+    statuses = collections.Counter(f.status for f in itertools.chain(*directories.values()))
+    totals = ", ".join(f"{statuses[key]} {key}" for key in ("found", "missing", "unreadable"))
+    page = PAGE.substitute(
+        title=f"What {readable(root)} holds that the library lacks",
+        totals=f"{statuses.total()} photographs in {len(directories)} folders: {totals}.",
+        sections="".join(
+            f"<h2>{title} ({len(sections)})</h2>\n{''.join(sections)}"
+            for title, sections in groups.items()
+            if sections
+        ),
+    )
+    return page.encode("utf-8")
+
+
+REPORTS = {".txt": text_report, ".csv": table_report, ".html": page_report}
+
+
+def write_whole(path, content):
+    """Write bytes to path at once or not at all."""
+    beside = f"{path}.{os.getpid()}.part"
+    try:
+        with open(beside, "xb") as file:
+            file.write(content)
+        os.replace(beside, path)
+    finally:
+        pathlib.Path(beside).unlink(missing_ok=True)
+
+
+class Console:
+    """What people read: the article's lines on stdout, warnings and progress on stderr."""
+
+    def __init__(self):
+        # The C libraries' own lines name no file: send them nowhere, and keep stderr for ours.
+        names = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())  # byte for byte
+        sys.stdout.reconfigure(encoding=names[0], errors=names[1])
+        sys.stderr = os.fdopen(os.dup(2), "w", 1, *names)
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        self.width = 0  # of the progress line on the screen
+
+    def info(self, line):
+        self.clear()
+        print(f"[INFO] {line}", flush=True)
+
+    def warn(self, line):
+        self.clear()
+        print(f"[WARN] {line}", file=sys.stderr)
+
+    def clear(self):
+        if self.width:
+            print("\r" + " " * self.width, end="\r", file=sys.stderr, flush=True)
+            self.width = 0
+
+    def progress(self, results, total):
+        """Pass the results on; on a terminal rewrite a line that tells how far they have come."""
+        marks = collections.deque([(time.monotonic(), 0)], maxlen=50)  # of the last ten seconds
+        for done, result in enumerate(results, 1):
+            now = time.monotonic()
+            if sys.stderr.isatty() and now - marks[-1][0] > 0.2:
+                speed = (done - marks[0][1]) / (now - marks[0][0])
+                marks.append((now, done))
+                minutes, seconds = divmod(int((total - done) / speed), 60)
+                left = f"{minutes} min {seconds} s left" if minutes else f"{seconds} s left"
+                line = f"[INFO] {done:,} of {total:,} images, {speed:.0f} a second, {left}"
+                line = line[: shutil.get_terminal_size().columns - 1]
+                self.clear()
+                print(line, end="", file=sys.stderr, flush=True)
+                self.width = len(line)
+            yield result
+        self.clear()
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.exit(2, f"[ERROR] {message} (--help explains the options)\n")
+
+
+def directory(text):
+    if not os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a directory; name one that exists")
+    return text
+
+
+def whole_number(least, most):
+    def number(text):
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least} to {most}")
+        return int(text)
+
+    return number
+
+
+def report_file(text):
+    folder = os.path.dirname(os.path.abspath(text))
+    if os.path.splitext(text)[1].lower() not in REPORTS:
+        raise argparse.ArgumentTypeError(f"{text!r} must end in {', '.join(REPORTS)}")
+    if os.path.isdir(text) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise argparse.ArgumentTypeError(f"cannot write {text!r}; name a file in a folder of yours")
+    return text
+
+
+def make_parser():
+    parser = Parser(
+        description="Print the directories of needles of whose photographs the haystack has none, "
+        "be it resized, recompressed or brightened.",
+        epilog="example: python hash_and_search.py --haystack Pictures --needles old-backup "
+        "--report missing.html",
+    )
+    add = parser.add_argument
+    # fmt: off
+    add("-a", "--haystack", metavar="DIR", nargs="+", type=directory, required=True,
+        help="the library: directories of photographs to search in")
+    add("-n", "--needles", metavar="DIR", type=directory, required=True,
+        help="the backup: a directory of photographs to search for")
+    add("--distance", metavar="BITS", type=whole_number(0, 64), default=0,
+        help="a match may differ in so many of the 64 bits (default 0: none); 2 finds nearly all "
+        "copies, and from 6 on different photographs are taken for copies")
+    add("--report", metavar="FILE", type=report_file, action="append", default=[],
+        help="write a report as well: .txt lists what is missing, .csv is a table of every "
+        "needle, .html a page to look at; may be given several times")
+    add("--cache", metavar="FILE",
+        help="keep the hashes in this SQLite file, for the next run and after an interruption")
+    add("--jobs", metavar="N", type=whole_number(1, 1024), help="hash in so many threads")
+    add("--dask", metavar="ADDRESS",
+        help="hash on the workers of the Dask scheduler there, such as tcp://10.0.0.1:8786")
+    add("--article", action="store_true",
+        help="hash as the article's code does, without the anti-aliased thumbnail")
+    # fmt: on
+    return parser
+
+
+def open_executor(args, parser):
+    """Return an executor of threads, or of the workers of a Dask cluster."""
+    if not args.dask:
+        return concurrent.futures.ThreadPoolExecutor(args.jobs)
+    try:
+        import logging
+
+        import distributed
+
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        return distributed.Client(args.dask, timeout=8).get_executor(retries=2)
+    except ImportError:
+        parser.error("--dask needs one more package; run: python -m pip install distributed")
+    except (OSError, ValueError) as error:
+        parser.error(f"no Dask scheduler answers at {args.dask}: {' '.join(str(error).split())}")
+
+
+def open_cache(args, parser, console):
+    try:
+        return Cache(args.cache, "article-1" if args.article else "thumbnail-1", console)
+    except (OSError, ValueError, sqlite3.Error) as error:
+        parser.error(f"cannot use the cache {args.cache}: {error}; name a new file")
 
 
 def main():
-    args = parse_arguments()
-    say("computing hashes for haystack...")
+    parser = make_parser()
+    args = parser.parse_args()
+    console = Console()
+    cache = open_cache(args, parser, console) if args.cache else None
+    executor = open_executor(args, parser)
+
+    def hash_all(photographs):
+        hashes = hash_photographs(photographs, executor, args.article, cache)
+        for path, value in console.progress(hashes, len(photographs)):
+            if isinstance(value, str):
+                console.warn(f"cannot read {path}: {value}")
+            yield path, value
+        if cache:
+            cache.save()
+
+    console.info("computing hashes for haystack...")
     start = time.time()
     haystack = collections.defaultdict(list)  # {hash: [paths]}
-    photographs = [path for root in args.haystack for path in list_photographs(root)]
-    for path, value in hash_photographs(photographs, args.article):
-        haystack[value].append(path)
+    listings = [list_photographs(root, console)[0] for root in args.haystack]
+    for path, value in hash_all(sorted(set(itertools.chain(*listings)))):
+        if not isinstance(value, str):
+            haystack[value].append(path)
     count = sum(map(len, haystack.values()))
-    say(f"processed {count} images in {time.time() - start:.2f} seconds")
-    say("computing hashes for needles...")
-    needles = list_photographs(args.needles)
-    hashes = hash_photographs(needles, args.article)
-    found = [path for path, value in hashes if value in haystack]
-    say("check the following directories...")
-    for directory in to_check(needles, found, args.needles):
-        say(directory)
+    console.info(f"processed {count} images in {time.time() - start:.2f} seconds")
+
+    console.info("computing hashes for needles...")
+    needles, unlisted = list_photographs(args.needles, console, is_needles=True)
+    counts = make_counter(args.haystack, args.needles)
+    findings = search(hash_all(needles), args.needles, haystack, args.distance, counts)
+    directories = by_directory(findings, unlisted, args.needles)
+
+    console.info("check the following directories...")
+    for name, inside in directories.items():
+        found = count_found(inside)
+        if not found:
+            console.info(name)
+        elif found < len(inside):
+            console.warn(f"{name}: {found} of {len(inside)} images found")
+    for path in args.report:
+        ending = os.path.splitext(path)[1].lower()
+        write_whole(path, REPORTS[ending](directories, args.needles))
 
 
 if __name__ == "__main__":
-    main()
+    status = 0
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("\n[ERROR] interrupted", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:  # whoever read our lines has had enough
+        status = 141
+    except (OSError, sqlite3.Error) as error:
+        print(f"[ERROR] {error}", file=sys.stderr)
+        status = 2
+    if status:
+        os._exit(status)  # without waiting for the threads

@@ -18,7 +18,6 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP))
 
 
-
 WIDTH, HEIGHT = 640, 480
 
 # A scene's light: the sky at the zenith and at the horizon, the far haze, the near ground, the sun.
@@ -97,7 +96,8 @@ class Scene:
         cloud = np.clip((noise2(self.rng, scale, 6, stretch) + cover) * 2.2, 0, 1)
         shade = noise2(self.rng, scale / 2, 4, stretch) * 18
         bright = mix(self.low, self.glow, 0.45)[None, None] + shade[..., None]
-        self.picture = mix(self.picture, bright, cloud * 0.8 * np.clip(1.25 - rows() / HEIGHT, 0, 1))
+        fade = np.clip(1.25 - rows() / HEIGHT, 0, 1)
+        self.picture = mix(self.picture, bright, cloud * 0.8 * fade)
 
     def aurora(self, hue):
         for _ in range(3):
@@ -107,7 +107,7 @@ class Scene:
             folds = 0.55 + 0.45 * noise1(self.rng, WIDTH, 50, 4)
             self.picture += (curtain * np.clip(folds, 0, 1))[..., None] * np.array(hue)
 
-    def ridge(self, base, height, near, scale=220, roughness=0.5, snow=0.0, trees=0.0, smooth=False):
+    def ridge(self, base, height, near, scale=220, roughness=0.5, snow=0.0, trees=0, smooth=False):
         """Lay a ridge across: base and height are shares, near is 0 in the haze and 1 up close."""
         line = noise1(self.rng, WIDTH, scale, 3 if smooth else 7, roughness)
         line = (base - height * line) * HEIGHT
@@ -154,7 +154,7 @@ class Scene:
                 share = self.rng.uniform(0.35, 0.95)
                 start = np.array([x + lean * share, foot + (top - foot) * share])
                 reach = self.rng.uniform(30, 120) * (1.1 - share) * self.rng.choice([-1, 1])
-                end = start + (reach, -abs(reach) * self.rng.uniform(0.3, 0.9))
+                end = np.add(start, (reach, -abs(reach) * self.rng.uniform(0.3, 0.9)))
                 cv2.line(mask, start.astype(int), end.astype(int), 255, 2, cv2.LINE_AA)
             bark = self.ground * (0.75 + 0.25 * noise2(self.rng, 16, 3, 0.3)[..., None])
             self.picture = mix(self.picture, bark, mask / 255)
@@ -198,7 +198,7 @@ class Scene:
                 top, foot = int(base * HEIGHT) - high, int(base * HEIGHT)
                 wall = mix(self.haze, self.ground, near) * self.rng.uniform(0.8, 1.2)
                 self.picture[max(top, 0) : foot, max(x, 0) : max(x + wide, 0)] = wall
-                lamp = np.array(self.rng.choice([(255, 206, 120), (255, 232, 180), (200, 220, 255)]))
+                lamp = self.rng.choice([(255, 206, 120), (255, 232, 180), (200, 220, 255)])
                 for y in range(max(top, 0) + 6, foot - 6, 9):
                     for window in range(max(x, 0) + 4, min(x + wide, WIDTH) - 5, 8):
                         if self.rng.random() < lit:
@@ -213,7 +213,8 @@ class Scene:
         """A bank of fog about a level; both are shares of the height."""
         bank = np.exp(-(((rows() / HEIGHT - level) / depth) ** 2))
         bank = bank * (0.75 + 0.35 * noise2(self.rng, 150, 4, 3.0))
-        self.picture = mix(self.picture, mix(self.low, self.haze, 0.4), np.clip(bank * strength, 0, 1))
+        mist = mix(self.low, self.haze, 0.4)
+        self.picture = mix(self.picture, mist, np.clip(bank * strength, 0, 1))
 
     def meadow(self, base):
         """Grass and flowers from a level down, coarser as it comes nearer."""
@@ -254,7 +255,8 @@ def mountains(seed, light):
     scene.sun(rng.uniform(0.05, 0.95), rng.uniform(0.06, 0.24), rng.uniform(8, 16))
     scene.clouds(rng.uniform(-0.3, 0.1))
     for near, base in ((0.25, 0.42), (0.5, 0.56), (0.72, 0.72)):
-        scene.ridge(base, rng.uniform(0.14, 0.3), near, rng.uniform(180, 520), 0.55, snow=0.75 - near)
+        height, scale = rng.uniform(0.14, 0.3), rng.uniform(180, 520)
+        scene.ridge(base, height, near, scale, 0.55, snow=0.75 - near)
     scene.ridge(0.92, 0.08, 0.95, 260, trees=rng.uniform(30, 90))
     return scene.finish()
 
@@ -273,7 +275,8 @@ def forest(seed, light):
     scene = Scene(seed, light, 0.6)
     rng = scene.rng
     scene.sun(rng.uniform(0.1, 0.9), rng.uniform(0.1, 0.4), rng.uniform(6, 16), 220)
-    for near, base, trees in ((0.15, 0.44, 36), (0.4, 0.58, 70), (0.65, 0.76, 110), (0.95, 1.0, 190)):
+    rows_of_trees = ((0.15, 0.44, 36), (0.4, 0.58, 70), (0.65, 0.76, 110), (0.95, 1.0, 190))
+    for near, base, trees in rows_of_trees:
         scene.ridge(base, rng.uniform(0.03, 0.12), near, rng.uniform(160, 420), trees=trees)
         scene.fog(base + 0.08, 0.09, 0.6 * (1 - near))
     if seed % 2:
@@ -305,7 +308,8 @@ def sea(seed, light):
     if seed % 3:
         side = rng.choice([-1, 1])
         slope = side * (columns() - WIDTH * rng.uniform(0.4, 0.7)) / WIDTH
-        cliff = np.clip((slope * 1.3 + noise2(rng, 110, 6) * 0.16 + rows() / HEIGHT - 0.72) * 60, 0, 1)
+        edge = slope * 1.3 + noise2(rng, 110, 6) * 0.16 + rows() / HEIGHT - 0.72
+        cliff = np.clip(edge * 60, 0, 1)
         rock = scene.ground * (1.3 + 0.9 * noise2(rng, 60, 8, 0.6, 0.75)[..., None])
         scene.picture = mix(scene.picture, rock, cliff)
     return scene.finish()
@@ -354,42 +358,68 @@ def meadow(seed, light):
 # {folder: [(file, scene, light, seed)]}, the haystack and the two folders that it lacks.
 HAYSTACK = {
     "2006/Summer at the lake": [
-        *((f"IMG_{120 + i}.jpg", lake, light, 10 + i) for i, light in enumerate(
-            ("noon", "dawn", "sunset", "grey", "dusk", "noon", "dawn", "sunset"))),
+        *(
+            (f"IMG_{120 + i}.jpg", lake, light, 10 + i)
+            for i, light in enumerate(
+                ("noon", "dawn", "sunset", "grey", "dusk", "noon", "dawn", "sunset")
+            )
+        ),
     ],
     "2006/Autumn walks": [
-        *((f"IMG_{310 + i}.jpg", forest, light, 30 + i) for i, light in enumerate(
-            ("grey", "dawn", "noon", "sunset", "grey", "dusk"))),
-        *((f"IMG_{330 + i}.jpg", meadow, light, 40 + i) for i, light in enumerate(
-            ("noon", "sunset", "dawn", "grey"))),
+        *(
+            (f"IMG_{310 + i}.jpg", forest, light, 30 + i)
+            for i, light in enumerate(("grey", "dawn", "noon", "sunset", "grey", "dusk"))
+        ),
+        *(
+            (f"IMG_{330 + i}.jpg", meadow, light, 40 + i)
+            for i, light in enumerate(("noon", "sunset", "dawn", "grey"))
+        ),
     ],
     "2007/Norway": [
-        *((f"DSC_{1040 + i}.jpg", mountains, light, 50 + i) for i, light in enumerate(
-            ("noon", "winter", "dawn", "dusk", "grey", "sunset"))),
+        *(
+            (f"DSC_{1040 + i}.jpg", mountains, light, 50 + i)
+            for i, light in enumerate(("noon", "winter", "dawn", "dusk", "grey", "sunset"))
+        ),
         *((f"DSC_{1060 + i}.jpg", aurora, "night", 60 + i) for i in range(3)),
     ],
     "2009/Sahara, with grandpa": [
-        *((f"P{10110 + i}.jpg", desert, light, 70 + i) for i, light in enumerate(
-            ("desert", "desert", "sunset", "dawn", "desert", "dusk"))),
+        *(
+            (f"P{10110 + i}.jpg", desert, light, 70 + i)
+            for i, light in enumerate(("desert", "desert", "sunset", "dawn", "desert", "dusk"))
+        ),
     ],
     "2011/City weekend": [
-        *((f"P{20310 + i}.jpg", city, light, 80 + i) for i, light in enumerate(
-            ("night", "dusk", "sunset", "dawn", "night"))),
+        *(
+            (f"P{20310 + i}.jpg", city, light, 80 + i)
+            for i, light in enumerate(("night", "dusk", "sunset", "dawn", "night"))
+        ),
     ],
     "2011/By the sea": [
-        *((f"P{20510 + i}.jpg", sea, light, 90 + i) for i, light in enumerate(
-            ("sunset", "noon", "night", "dawn", "grey"))),
+        *(
+            (f"P{20510 + i}.jpg", sea, light, 90 + i)
+            for i, light in enumerate(("sunset", "noon", "night", "dawn", "grey"))
+        ),
     ],
     "Winter": [
-        *((f"snow{i + 1}.jpg", snow, light, 100 + i) for i, light in enumerate(
-            ("winter", "dawn", "noon", "dusk", "winter"))),
+        *(
+            (f"snow{i + 1}.jpg", snow, light, 100 + i)
+            for i, light in enumerate(("winter", "dawn", "noon", "dusk", "winter"))
+        ),
     ],
 }
 UNSEEN = {
-    "PIX": [("PIX0001.jpg", lake, "dusk", 200), ("PIX0002.jpg", sea, "sunset", 201),
-            ("PIX0003.jpg", meadow, "noon", 202), ("PIX0004.jpg", desert, "desert", 203)],
-    "December2014": [("snowed in.jpg", snow, "winter", 211), ("the way up.jpg", mountains, "winter", 212),
-                     ("new year's eve.jpg", city, "night", 213), ("woods.jpg", forest, "grey", 214)],
+    "PIX": [
+        ("PIX0001.jpg", lake, "dusk", 200),
+        ("PIX0002.jpg", sea, "sunset", 201),
+        ("PIX0003.jpg", meadow, "noon", 202),
+        ("PIX0004.jpg", desert, "desert", 203),
+    ],
+    "December2014": [
+        ("snowed in.jpg", snow, "winter", 211),
+        ("the way up.jpg", mountains, "winter", 212),
+        ("new year's eve.jpg", city, "night", 213),
+        ("woods.jpg", forest, "grey", 214),
+    ],
 }
 
 

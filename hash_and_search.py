@@ -287,7 +287,8 @@ def hash_photographs(photographs, executor, article=False, cache=None):
                 except OSError:
                     continue  # let who reads it name it
             missing = [path for path in batch if hashes[path] is None]
-            future = executor.submit(hash_batch, missing, article) if missing else None
+            places = [os.path.abspath(path) for path in missing]  # a worker runs elsewhere
+            future = executor.submit(hash_batch, places, article) if places else None
             pending.append((hashes, keys, missing, future))
         if not pending:
             return

@@ -46,7 +46,7 @@ except ImportError as error:
 # The endings that imutils lists, and the others that OpenCV decodes.
 ENDINGS = (*paths.image_types, ".webp", ".avif", ".gif", ".jp2")
 PROGRESSIVE = re.compile(rb"\xff\xc2..\x08(..)(..)", re.DOTALL)  # a JPEG's height and width
-BATCH = 4  # files a task
+BATCH = 8  # files a task; of small files, four cost a tenth more time
 IN_FLIGHT = 256  # tasks handed out at once: enough for a cluster, and bounded
 
 

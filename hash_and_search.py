@@ -394,12 +394,14 @@ PAGE = string.Template("""<!DOCTYPE html>
   :root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif }
   body { max-width: 72rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere }
   h2 { margin: 2.5rem 0 0 } h3, summary { font-size: 1.1rem; font-weight: 600 }
-  summary h3 { display: inline } details { margin: .8rem 0 } p { margin: .3rem 0 }
+  summary h3 { display: inline } summary small { font-weight: 400; margin-left: .4rem }
+  details { margin: .8rem 0 } p { margin: .3rem 0 }
   ul { list-style: none; padding: 0; display: grid; gap: 1rem;
-       grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)) }
+       grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)) }
   li { display: flex; gap: .5rem; padding: .5rem; border: 1px solid #8886; border-radius: .5rem;
        border-left: .4rem solid #3a8a4d; content-visibility: auto;
        contain-intrinsic-size: auto 16rem; break-inside: avoid }
+  @media (min-width: 48rem) { li.found { grid-column: span 2 } }
   li.missing, li.unreadable { border-left-color: #d1443c }
   figure { margin: 0; flex: 1 1 0; min-width: 0 } figcaption { font-size: .85rem }
   img, .none { display: block; width: 100%; height: 11rem; object-fit: contain;
@@ -439,11 +441,12 @@ def page_section(directory, findings, folded=False):
         shown = figure(finding.needle, f"<b>{finding.status}</b>", finding.status != "unreadable")
         if finding.status == "found":
             folder = readable(os.path.dirname(finding.match))
-            shown += figure(finding.match, f"{finding.distance} bits apart, in {folder}")
+            bits = "1 bit" if finding.distance == 1 else f"{finding.distance} bits"
+            shown += figure(finding.match, f"{bits} apart, in {folder}")
         items.append(f'<li class="{finding.status}">{shown}</li>\n')
     counts = f"{count_found(findings)} of {len(findings)} found" if findings else "cannot be listed"
     fold = "<details>" if folded else "<details open>"
-    title = f"<summary><h3>{readable(directory)}</h3> {counts}</summary>"
+    title = f"<summary><h3>{readable(directory)}</h3> <small>{counts}</small></summary>"
     return f"{fold}{title}\n<ul>\n{''.join(items)}</ul></details>\n"
 
 

@@ -17,6 +17,7 @@ import numpy as np
 TOP = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP))
 
+from hash_and_search import dhash, thumbnail  # noqa: E402
 
 WIDTH, HEIGHT = 640, 480
 
@@ -454,7 +455,52 @@ def copy_needles(haystack, needles):
         save(needles / "As PNG" / (picture.stem + ".png"), cv2.imread(str(picture)))
 
 
+def explain(path):
+    """The README's picture: the four steps of the hash, from a sample picture to its bits."""
+    wide, high, gap, top = 400, 300, 70, 66
+    colour = meadow(41, "sunset")
+    grey = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)
+    shrunk = cv2.resize(thumbnail(grey), (9, 8))
+    bits = (shrunk[:, 1:] > shrunk[:, :-1]) * np.uint8(255)
+    small = cv2.resize(
+        (shrunk // 256).astype(np.uint8), (wide, high), interpolation=cv2.INTER_NEAREST
+    )
+    panels = [
+        ("a photograph", cv2.resize(colour, (wide, high), interpolation=cv2.INTER_AREA)),
+        ("1. greyscale", cv2.resize(grey, (wide, high), interpolation=cv2.INTER_AREA)),
+        ("2. shrink to 9 x 8", small),
+        ("3. brighter than the left one?", np.zeros((high, wide), np.uint8)),
+    ]
+    board = np.full((high + 2 * top, 4 * (wide + gap) - gap + 40, 3), 255, np.uint8)
+    ink = (60, 50, 40)
+    for number, (title, picture) in enumerate(panels):
+        left = 20 + number * (wide + gap)
+        if picture.ndim == 2:
+            picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
+        board[top : top + high, left : left + wide] = picture
+        place = (left, top - 22)
+        cv2.putText(board, title, place, cv2.FONT_HERSHEY_DUPLEX, 0.85, ink, 1, cv2.LINE_AA)
+        if number < 3:
+            start = (left + wide + 14, top + high // 2)
+            cv2.arrowedLine(board, start, (start[0] + 42, start[1]), ink, 3, cv2.LINE_AA, 0, 0.35)
+    for (row, column), bit in np.ndenumerate(bits):
+        x, y = left + column * wide // 8, top + row * high // 8
+        cell = (242, 214, 150) if bit else (84, 62, 40)
+        cv2.rectangle(board, (x, y), (x + wide // 8 - 2, y + high // 8 - 2), cell, -1)
+        pen = ink if bit else (235, 225, 215)
+        place = (x + 17, y + 27)
+        cv2.putText(
+            board, str(bit // 255), place, cv2.FONT_HERSHEY_DUPLEX, 0.7, pen, 1, cv2.LINE_AA
+        )
+    line = f"4. pack the 64 answers: {dhash(thumbnail(grey))}"
+    width = cv2.getTextSize(line, cv2.FONT_HERSHEY_DUPLEX, 0.85, 1)[0][0]
+    place = (left + wide - width, top + high + 44)
+    cv2.putText(board, line, place, cv2.FONT_HERSHEY_DUPLEX, 0.85, ink, 1, cv2.LINE_AA)
+    save(path, board)
+
+
 def main():
+    explain(TOP / "tests" / "four_steps.png")
     for folder in ("haystack", "needles"):
         shutil.rmtree(TOP / folder, ignore_errors=True)
     draw_folders(TOP / "haystack", HAYSTACK)

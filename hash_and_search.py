@@ -45,7 +45,7 @@ except ImportError as error:
 
 # The endings that imutils lists, and the others that OpenCV decodes.
 ENDINGS = (*paths.image_types, ".webp", ".avif", ".gif", ".jp2")
-PROGRESSIVE = re.compile(rb"\xff\xc2..\x08(..)(..)", re.DOTALL)  # a JPEG's height and width
+JPEG_SIZE = re.compile(rb"\xff[\xc0-\xc2\xc9\xca]\x00.\x08(..)(..)", re.DOTALL)  # height, width
 BATCH = 8  # files a task; of small files, four cost a tenth more time
 IN_FLIGHT = 256  # tasks handed out at once: enough for a cluster, and bounded
 
@@ -134,15 +134,14 @@ def decode(data, article=False):
 
 
 def is_large(data):
-    """Whether decoding may take more than some 200 MB, as far as a look at the header tells."""
+    """Whether decoding may take more than some 450 MB, as far as a look at the header tells."""
     header = data[:65536].tobytes()
-    if header.startswith(b"\xff\xd8\xff"):  # other JPEGs than progressive take little
-        sizes = PROGRESSIVE.findall(header)
-    elif header.startswith(b"\x89PNG"):
-        sizes = [(header[16:20], header[20:24])]
-    else:
+    sizes = [(header[16:20], header[20:24])]  # where a PNG has them
+    if header.startswith(b"\xff\xd8\xff"):
+        sizes = JPEG_SIZE.findall(header)
+    elif not header.startswith(b"\x89PNG"):
         return True
-    return any(int.from_bytes(h, "big") * int.from_bytes(w, "big") > 2**25 for h, w in sizes)
+    return any(int.from_bytes(h, "big") * int.from_bytes(w, "big") > 2**26 for h, w in sizes)
 
 
 def read_image(path, article=False):

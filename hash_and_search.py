@@ -645,13 +645,13 @@ def main():
     findings = search(hash_all(needles), args.needles, haystack, args.distance, counts)
     directories = by_directory(findings, unlisted, args.needles)
 
+    for name, inside in directories.items():
+        if 0 < count_found(inside) < len(inside):
+            console.warn(f"{name}: {count_found(inside)} of {len(inside)} images found")
     console.info("check the following directories...")
     for name, inside in directories.items():
-        found = count_found(inside)
-        if not found:
+        if not count_found(inside):
             console.info(name)
-        elif found < len(inside):
-            console.warn(f"{name}: {found} of {len(inside)} images found")
     for path in args.report:
         ending = os.path.splitext(path)[1].lower()
         write_whole(path, REPORTS[ending](directories, args.needles))

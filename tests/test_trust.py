@@ -291,6 +291,8 @@ def mutated(content, rng):
     """A file with bytes flipped, its end cut, a stretch moved, or another header."""
     data = bytearray(content)
     for _ in range(rng.integers(1, 4)):
+        if len(data) < 80:
+            break
         kind, place = rng.integers(5), int(rng.integers(len(data)))
         if kind == 0:
             for spot in rng.integers(0, len(data), rng.integers(1, 20)):

@@ -42,6 +42,8 @@ except ImportError as error:
         mend = "run: apt-get install libgl1 libglib2.0-0 (or take opencv-python-headless instead)"
     print(f"[ERROR] {error}; {mend}", file=sys.stderr)
     sys.exit(2)
+except KeyboardInterrupt:
+    sys.exit(130)
 
 # The endings that imutils lists, and the others that OpenCV decodes.
 ENDINGS = (*paths.image_types, ".webp", ".avif", ".gif", ".jp2")
@@ -261,10 +263,10 @@ class Cache:
 
     def save(self):
         try:
-            self.database.execute("BEGIN IMMEDIATE")
-            insert = "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)"
-            self.database.executemany(insert, self.rows)
-            self.database.execute("COMMIT")
+            with self.database:  # committed at the end, or rolled back
+                self.database.execute("BEGIN IMMEDIATE")
+                insert = "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)"
+                self.database.executemany(insert, self.rows)
         except sqlite3.Error as error:
             self.console.warn(f"cannot write to the cache: {error}")
         self.rows, self.saved = [], time.monotonic()

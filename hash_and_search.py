@@ -337,18 +337,21 @@ def search(needles, root, haystack, distance, counts):
     is the nearest that counts, and the first by path of equally near ones.
     """
     hashes = np.fromiter(haystack, np.uint64, len(haystack))
+
+    def first(close, needle):
+        return next((match for match in sorted(close) if counts(match[1], needle)), None)
+
     for path, value in needles:
-        match, directory = None, directory_of(path, root)
+        directory = directory_of(path, root)
         if isinstance(value, str):
             yield Finding(path, directory, "unreadable", "", "")
             continue
-        close = [(0, other) for other in haystack.get(value, ())]
-        match = next((found for found in sorted(close) if counts(found[1], path)), None)
+        match = first([(0, other) for other in haystack.get(value, ())], path)
         if not match and distance:
             bits = np.bitwise_count(hashes ^ np.uint64(value))
             near = np.flatnonzero(bits <= distance)
             close = [(int(bits[i]), other) for i in near for other in haystack[int(hashes[i])]]
-            match = next((found for found in sorted(close) if counts(found[1], path)), None)
+            match = first(close, path)
         yield Finding(path, directory, *(("found", *match) if match else ("missing", "", "")))
 
 
@@ -359,11 +362,12 @@ def directory_of(path, root):
 
 
 def by_directory(findings, unlisted, root):
-    """Return {directory: [findings]}, sorted, empty lists for directories that can't be listed."""
-    directories = {directory_of(os.path.join(path, ""), root): [] for path in unlisted}
-    for finding in findings:
-        directories.setdefault(finding.directory, []).append(finding)
-    return dict(sorted(directories.items()))
+    """Return [(directory's name, findings)], sorted; no findings where it can't be listed."""
+    directories = {path: [] for path in unlisted}
+    for finding in findings:  # by path: two directories may go by one name, root's and another's
+        directories.setdefault(os.path.dirname(finding.needle), []).append(finding)
+    named = [(directory_of(os.path.join(path, ""), root), f) for path, f in directories.items()]
+    return sorted(named, key=lambda pair: pair[0])
 
 
 def count_found(findings):
@@ -372,14 +376,15 @@ def count_found(findings):
 
 def text_report(directories, root):
     """The needles that were not found or could not be read, one path a line."""
-    findings = itertools.chain(*directories.values())
+    findings = (finding for _, inside in directories for finding in inside)
     return os.fsencode("".join(f"{f.needle}\n" for f in findings if f.status != "found"))
 
 
 def table_report(directories, root):
     """Every needle as a row of CSV, with the mark that Excel wants before anything but ASCII."""
     table = io.StringIO()
-    csv.writer(table).writerows([Finding._fields, *itertools.chain(*directories.values())])
+    findings = (finding for _, inside in directories for finding in inside)
+    csv.writer(table).writerows([Finding._fields, *findings])
     text = table.getvalue()
     return os.fsencode(text if text.isascii() else "\ufeff" + text)
 
@@ -454,13 +459,13 @@ def page_section(directory, findings, folded=False):
 def page_report(directories, root):
     """A page that shows every needle, each found one beside its match."""
     groups = {"Check these folders": [], "Partly found": [], "All found": []}
-    for directory, findings in directories.items():
+    for directory, findings in directories:
         found = count_found(findings)
         title = "Check these folders" if not found else "Partly found"
         if found and found == len(findings):
             title = "All found"
         groups[title].append(page_section(directory, findings, title == "All found"))
-    statuses = collections.Counter(f.status for f in itertools.chain(*directories.values()))
+    statuses = collections.Counter(f.status for _, inside in directories for f in inside)
     totals = ", ".join(f"{statuses[key]} {key}" for key in ("found", "missing", "unreadable"))
     page = PAGE.substitute(
         title=f"What {readable(root)} holds that the library lacks",
@@ -647,11 +652,11 @@ def main():
     findings = search(hash_all(needles), args.needles, haystack, args.distance, counts)
     directories = by_directory(findings, unlisted, args.needles)
 
-    for name, inside in directories.items():
+    for name, inside in directories:
         if 0 < count_found(inside) < len(inside):
             console.warn(f"{name}: {count_found(inside)} of {len(inside)} images found")
     console.info("check the following directories...")
-    for name, inside in directories.items():
+    for name, inside in directories:
         if not count_found(inside):
             console.info(name)
     for path in args.report:

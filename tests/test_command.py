@@ -75,6 +75,12 @@ def test_a_folder_is_named_by_its_path_and_the_root_by_its_name(tree):
     assert inside.stdout.endswith(f"[INFO] {expected[1]}\n[INFO] needles\n")
 
 
+def test_two_directories_that_go_by_one_name_are_two(tree):
+    put(tree.needles / "a.jpg", encode(draw(1)))
+    put(tree.needles / "needles" / "b.jpg", draw(73))
+    assert tree.run().printed == ["needles"]
+
+
 def test_several_haystacks(tree):
     put(tree.path / "more" / "a.jpg", draw(80))
     put(tree.needles / "x" / "a.jpg", draw(80))

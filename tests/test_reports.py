@@ -138,9 +138,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from hash_and_search import Finding, page_report
 findings = [Finding(f"n/{i}.jpg", f"{i // 50}", "found", 0, f"h/{i}.jpg") for i in range(5000)]
-directories = {}
-for finding in findings:
-    directories.setdefault(finding.directory, []).append(finding)
+directories = [(f"{i}", findings[50 * i : 50 * i + 50]) for i in range(100)]
 open(sys.argv[2], "wb").write(page_report(directories, "n"))
 """
 

@@ -430,7 +430,8 @@ def readable(name):
 
 def figure(path, caption, shown=True):
     """One picture of the page with its caption; a name where a browser shows no picture."""
-    name, address = os.path.basename(path), pathlib.Path(os.path.abspath(path)).as_uri()
+    name = os.path.basename(path)
+    address = html.escape(pathlib.Path(os.path.abspath(path)).as_uri())
     picture = f'<span class="none">{readable(name)}</span>'
     if shown and not path.lower().endswith((".tif", ".tiff", ".jp2")):
         picture = f'<img src="{address}" alt="{readable(name)}" loading="lazy" decoding="async">'

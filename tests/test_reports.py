@@ -21,6 +21,7 @@ def mixed(tree):
     for seed in range(6, 10):
         put(tree.needles / "Été à la mer" / f"photo {seed}.jpg", encode(draw(seed), quality=35))
     put(tree.needles / "PIX" / "a b.jpg", draw(50))
+    put(tree.needles / "PIX" / "a&copy.jpg", draw(53))
     put(tree.needles / "PIX" / "scan.tif", draw(51))
     put(tree.needles / "PIX" / "unreadable.jpg", b"no image")
     put(tree.needles / "As others" / "half.png", half(draw(5)))

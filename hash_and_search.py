@@ -606,7 +606,7 @@ def open_executor(args, parser):
 
         import distributed
 
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        logging.disable()  # it tells of lost workers, whose work others do again
         return distributed.Client(args.dask, timeout=8).get_executor(retries=2)
     except ImportError:
         parser.error("--dask needs one more package; run: python -m pip install distributed")

@@ -322,7 +322,13 @@ def make_counter(haystack_roots, needles_root):
         match = os.path.realpath(match)
         if lies_in(match, needles_root) and not any(lies_in(match, root) for root in kept):
             return False
-        return match != os.path.realpath(needle)
+        if match == os.path.realpath(needle):
+            return False
+        try:  # where case does not matter, or by two mounts, one file has two real paths
+            file = os.stat(needle)
+            return file.st_nlink > 1 or not os.path.samestat(file, os.stat(match))
+        except OSError:  # one of them has vanished
+            return False
 
     return counts
 

@@ -30,7 +30,6 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from article import article_hash  # noqa: E402
 from conftest import encode  # noqa: E402
-
 from hash_and_search import decode, photograph_hash  # noqa: E402
 
 IMAGEHASH = """

@@ -7,6 +7,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+
 from article import article_file_hash, article_search
 from conftest import (
     SCRIPT,
@@ -123,9 +124,8 @@ def test_the_sample_as_the_readme_shows_it():
 
 
 def test_the_sample_is_what_the_code_draws(tmp_path):
-    from make_samples import HAYSTACK, UNSEEN, save
-
     import hash_and_search
+    from make_samples import HAYSTACK, UNSEEN, save
 
     hashes = []
     for folder, scenes in [*HAYSTACK.items(), *UNSEEN.items()]:

@@ -3,10 +3,10 @@ import doctest
 import cv2
 import numpy as np
 import pytest
-from article import article_hash
-from conftest import draw, encode, half, stored
 
 import hash_and_search
+from article import article_hash
+from conftest import draw, encode, half, stored
 from hash_and_search import decode, dhash, photograph_hash, read_image
 
 

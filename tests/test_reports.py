@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 from conftest import TOP, draw, encode, half, put
 
 REPORTS = ("--report", "list.txt", "--report", "table.csv", "--report", "page.html")

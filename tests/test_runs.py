@@ -9,8 +9,8 @@ import sys
 import time
 
 import pytest
-from conftest import TOP, command, draw, encode, put, untimed
 
+from conftest import TOP, command, draw, encode, put, untimed
 from hash_and_search import hash_batch
 
 

@@ -12,7 +12,9 @@ import zlib
 
 import numpy as np
 import pytest
+
 from conftest import command, draw, encode, half, put
+from hash_and_search import make_counter
 
 linux = sys.platform.startswith("linux")
 
@@ -184,6 +186,23 @@ def test_links_between_haystack_and_needles_are_no_copies(tree):
     done = tree.run()
     assert done.printed == ["x", "y", "z"]
     assert done.err == "[WARN] needles/z/folder: a link to a directory, not followed\n"
+
+
+def test_one_file_under_two_real_paths_is_no_copy(tree, monkeypatch):
+    os.symlink(tree.path / "haystack", tree.path / "HAYSTACK")
+    monkeypatch.setattr(os.path, "realpath", os.path.abspath)  # as where case does not matter
+    counts = make_counter([str(tree.path / "haystack")], str(tree.path / "HAYSTACK"))
+    first, other = (str(tree.path / "haystack" / "2006" / name) for name in ("1.jpg", "2.jpg"))
+    assert not counts(first, str(tree.path / "HAYSTACK" / "2006" / "1.jpg"))
+    assert counts(other, str(tree.path / "HAYSTACK" / "2006" / "1.jpg"))
+    os.remove(other)
+    assert not counts(other, str(tree.path / "HAYSTACK" / "2006" / "1.jpg"))
+
+
+def test_a_hard_link_elsewhere_is_a_copy(tree):
+    (tree.needles / "x").mkdir()
+    os.link(tree.path / "haystack" / "2006" / "1.jpg", tree.needles / "x" / "1.jpg")
+    assert tree.run().printed == []
 
 
 def test_flat_pictures_hide_no_folder_and_have_copies(tree):

@@ -84,18 +84,17 @@ def measure(arguments):
 
 
 def draw_photographs(folder):
-    """Four landscapes, each at 8 and at 0.3 megapixels, with the detail of photographs."""
+    """Six landscapes of 8 megapixels and others of 0.3, with the grain of photographs."""
     import make_samples
 
     grain = np.random.default_rng(0).normal(0, 6, (2448, 3264, 1))
     scenes = [scene for group in make_samples.HAYSTACK.values() for scene in group[:3]]
     for number, (_, scene, light, seed) in enumerate(scenes):
         image = scene(seed, light)
-        (folder / f"small{number}.jpg").write_bytes(encode(image, quality=92))
         if number < 6:
             large = cv2.resize(image, (3264, 2448), interpolation=cv2.INTER_CUBIC)
-            large = np.clip(large + grain, 0, 255).astype(np.uint8)
-            (folder / f"large{number}.jpg").write_bytes(encode(large, quality=88))
+            image = np.clip(large + grain, 0, 255).astype(np.uint8)
+        (folder / f"{number}.jpg").write_bytes(encode(image, quality=90))
 
 
 def by_size(photos):

@@ -162,7 +162,7 @@ def read_image(path, article=False):
     except cv2.error as error:
         if "IMAGE_PIXELS" not in str(error):
             raise ValueError(error.err or str(error)) from error
-        limit = os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"]
+        limit = os.environ.get("OPENCV_IO_MAX_IMAGE_PIXELS", 2**30)  # a worker's may be its own
         mend = "raise OPENCV_IO_MAX_IMAGE_PIXELS to read it"
         raise ValueError(f"it has more than {limit} pixels; {mend}") from error
     if image is None:

@@ -30,7 +30,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from article import article_hash  # noqa: E402
 from conftest import encode  # noqa: E402
-from hash_and_search import decode, photograph_hash  # noqa: E402
+from hash_and_search import decode, dhash, photograph_hash, thumbnail  # noqa: E402
 
 IMAGEHASH = """
 import pathlib, sys
@@ -245,6 +245,9 @@ def recall_table(photos):
     ]
     total = len(photos) * (len(photos) - 1) // 2
     print(f"| false matches, of {total} pairs | {' | '.join(counts)} |", flush=True)
+    values = [dhash(thumbnail(decode(np.fromfile(path, np.uint8)))) for path in photos]
+    turns = [((value ^ value >> 1) & 0x7F7F7F7F7F7F7F7F).bit_count() for value in values]
+    print(f"\nBrightness turns {min(turns)} times or more within the rows of their thumbnails.")
 
 
 def growth_tables(sizes, hash_counts, scratch):

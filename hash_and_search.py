@@ -676,7 +676,7 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        print("\n[ERROR] interrupted", file=sys.stderr)
+        print("\n" * sys.stderr.isatty() + "[ERROR] interrupted", file=sys.stderr)
         status = 130
     except BrokenPipeError:  # whoever read our lines has had enough
         status = 141

@@ -680,8 +680,11 @@ if __name__ == "__main__":
         status = 130
     except BrokenPipeError:  # whoever read our lines has had enough
         status = 141
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
         print(f"[ERROR] {error}", file=sys.stderr)
+        status = 2
+    except sqlite3.Error as error:
+        print(f"[ERROR] cannot read the cache: {error}; name a new file", file=sys.stderr)
         status = 2
     if status:
         os._exit(status)  # without waiting for the threads

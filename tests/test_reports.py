@@ -154,7 +154,8 @@ def test_the_page_in_a_browser(mixed):
 
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
-    for switch in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking"):
+    switches = "headless no-sandbox disable-gpu disable-dev-shm-usage disable-background-networking"
+    for switch in switches.split():
         options.add_argument(f"--{switch}")
     options.add_argument("--window-size=1200,1000")
     options.set_capability("goog:loggingPrefs", {"performance": "ALL"})

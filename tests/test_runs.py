@@ -93,6 +93,16 @@ def test_a_file_that_is_no_cache_of_ours_is_left_alone(tree, kind):
     assert done.err.count("\n") == 1 and cache.read_bytes() == before
 
 
+def test_a_damaged_cache_ends_with_one_line(needles):
+    needles.run("--cache", "cache")
+    content = (needles.path / "cache").read_bytes()
+    for damaged in (content[:5000], content[:4096] + b"x" * (len(content) - 4096)):
+        (needles.path / "cache").write_bytes(damaged)
+        done = needles.run("--cache", "cache")
+        assert done.status == 2 and done.err.startswith("[ERROR] cannot ")
+        assert done.err.count("\n") == 1 and "name a new file" in done.err
+
+
 def test_an_empty_file_becomes_a_cache(tree):
     (tree.path / "cache").touch()
     assert tree.run("--cache", "cache").status == 0

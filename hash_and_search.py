@@ -192,35 +192,30 @@ def list_photographs(root, console, is_needles=False):
 
     What else is left out is told, but for hidden files: other files, links to directories.
     """
-    photographs, others, folders, unlisted = [], collections.Counter(), set(), []
-    for path in paths.list_files(root):
-        folder, name = os.path.split(path)
-        ending = os.path.splitext(name)[1].lower()
-        if name.startswith("."):
-            continue
-        if ending in ENDINGS:
-            photographs.append(path)
-        else:
-            others[ending or "without an ending"] += 1
-            folders.add(folder)
-    for folder, names, _ in os.walk(root, onerror=unlisted.append):
-        for name in names:
-            link = os.path.join(folder, name)
+    listed = paths.list_files(root, ENDINGS)
+    photographs = sorted(path for path in listed if not os.path.basename(path).startswith("."))
+    others, only_others, unlisted = collections.Counter(), [], []
+    for folder, subfolders, names in os.walk(root, onerror=unlisted.append):
+        for link in (os.path.join(folder, name) for name in subfolders):
             if os.path.islink(link):
                 console.warn(f"{link}: a link to a directory, not followed")
+        names = [name.lower() for name in names if not name.startswith(".")]
+        others_here = [name for name in names if not name.endswith(ENDINGS)]
+        others.update(os.path.splitext(name)[1] or "without an ending" for name in others_here)
+        if names and len(others_here) == len(names):
+            only_others.append(folder)
     for error in unlisted:
         console.warn(f"cannot list {error.filename}: {error.strerror}")
     if others:
         counts = ", ".join(f"{ending} {count}" for ending, count in others.most_common())
         skipped = f"skipped {others.total()} files that are not images OpenCV reads"
         console.warn(f"{root}: {skipped}: {counts}")
-    if is_needles:
-        for folder in sorted(folders.difference(map(os.path.dirname, photographs))):
-            name = directory_of(os.path.join(folder, ""), root)
-            console.warn(f"{name}: no image that OpenCV reads, only other files; look into it")
+    for folder in sorted(only_others) if is_needles else ():
+        name = directory_of(os.path.join(folder, ""), root)
+        console.warn(f"{name}: no image that OpenCV reads, only other files; look into it")
     if not photographs:
         console.warn(f"{root}: no images")
-    return sorted(photographs), [error.filename for error in unlisted]
+    return photographs, [error.filename for error in unlisted]
 
 
 class Cache:
@@ -246,15 +241,14 @@ class Cache:
             " mtime_ns INTEGER, hash BLOB, PRIMARY KEY (path, recipe)) WITHOUT ROWID; COMMIT;"
         )
 
-    def key(self, path):
+    def find(self, path):
+        """Return the key by which to put the hash of path, and the hash, None if not kept."""
         info = os.stat(path)
         place = os.fsencode(os.path.abspath(path))
-        return place, self.recipe, info.st_size, info.st_mtime_ns
-
-    def get(self, key):
+        key = place, self.recipe, info.st_size, info.st_mtime_ns
         where = "path = ? AND recipe = ? AND size = ? AND mtime_ns = ?"
         row = self.database.execute(f"SELECT hash FROM hashes WHERE {where}", key).fetchone()
-        return row and int.from_bytes(row[0], "big")
+        return key, row and int.from_bytes(row[0], "big")
 
     def put(self, key, value):
         self.rows.append((*key, value.to_bytes(8, "big")))
@@ -282,11 +276,8 @@ def hash_photographs(photographs, executor, article=False, cache=None):
         while len(pending) < IN_FLIGHT and (batch := list(itertools.islice(source, BATCH))):
             hashes, keys = dict.fromkeys(batch), {}
             for path in batch if cache else ():
-                try:
-                    keys[path] = cache.key(path)
-                    hashes[path] = cache.get(keys[path])
-                except OSError:
-                    continue  # let who reads it name it
+                with contextlib.suppress(OSError):  # it is named when it is read
+                    keys[path], hashes[path] = cache.find(path)
             missing = [path for path in batch if hashes[path] is None]
             places = [os.path.abspath(path) for path in missing]  # a worker runs elsewhere
             future = executor.submit(hash_batch, places, article) if places else None

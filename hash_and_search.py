@@ -110,12 +110,25 @@ def decode(data, article=False):
     """Decode a file's bytes, a uint8 array, into a greyscale image; with article into a BGR one.
 
     The image is uint8, upright by its EXIF orientation, or None where OpenCV can't decode. Raises
-    cv2.error where the picture has too many pixels, ValueError where much of it is missing.
+    cv2.error where the picture has too many pixels, ValueError where too little of it can be seen.
     """
     if data[:3].tobytes() != b"\xff\xd8\xff":
         # Not a JPEG. libpng's own conversion to greyscale is biased, so read colours.
-        colour = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        return colour if article or colour is None else cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        if article or image is None:
+            return image
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        if image.min() == image.max():
+            # Seemingly blank: it may be drawn in transparency, or in the depths of 16 bits.
+            if image.size > 2**26:
+                raise ValueError("it looks blank, and it is too large for a closer look")
+            whole = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+            if whole is None:
+                return None
+            layer = max(np.moveaxis(np.atleast_3d(whole), 2, 0), key=np.ptp)
+            if np.ptp(layer):
+                image = cv2.normalize(layer, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
+        return image
     ended = data[-2:].tobytes() == b"\xff\xd9"
     if not ended:  # imdecode insists on the end marker, imread does not
         data = np.append(data, np.array([0xFF, 0xD9], np.uint8))
@@ -138,12 +151,13 @@ def decode(data, article=False):
 def is_large(data):
     """Whether decoding may take more than some 450 MB, as far as a look at the header tells."""
     header = data[:65536].tobytes()
-    sizes = [(header[16:20], header[20:24])]  # where a PNG has them
     if header.startswith(b"\xff\xd8\xff"):
-        sizes = JPEG_SIZE.findall(header)
-    elif not header.startswith(b"\x89PNG"):
+        sizes, most = JPEG_SIZE.findall(header), 2**26
+    elif header.startswith(b"\x89PNG"):
+        sizes, most = [(header[16:20], header[20:24])], 2**25  # of up to 8 bytes a pixel
+    else:
         return True
-    return any(int.from_bytes(h, "big") * int.from_bytes(w, "big") > 2**26 for h, w in sizes)
+    return any(int.from_bytes(h, "big") * int.from_bytes(w, "big") > most for h, w in sizes)
 
 
 def read_image(path, article=False):
@@ -613,7 +627,7 @@ def open_executor(args, parser):
 
 def open_cache(args, parser, console):
     try:
-        return Cache(args.cache, "article-1" if args.article else "thumbnail-1", console)
+        return Cache(args.cache, "article-1" if args.article else "thumbnail-2", console)
     except (OSError, ValueError, sqlite3.Error) as error:
         parser.error(f"cannot use the cache {args.cache}: {error}; name a new file")
 

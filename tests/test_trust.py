@@ -225,6 +225,24 @@ def test_flat_pictures_hide_no_folder_and_have_copies(tree):
     assert "white page" not in tree.run("--article").printed
 
 
+@pytest.mark.parametrize("ending", [".png", ".tiff", ".webp"])
+def test_seemingly_blank_pictures_are_told_apart(tree, ending):
+    def ink(seed):  # black, on what is transparent
+        return np.dstack([np.zeros((240, 320, 3), np.uint8), draw(seed)[:, :, 0]])
+
+    def dark(seed):  # 8 of 16 bits, the lower ones
+        return draw(seed)[:, :, 0].astype(np.uint16)
+
+    for kind in (ink, dark) if ending != ".webp" else (ink,):
+        put(tree.path / "haystack" / kind.__name__ / f"1{ending}", kind(1))
+        put(tree.needles / f"copy of {kind.__name__}" / f"a{ending}", kind(1))
+        put(tree.needles / f"half of {kind.__name__}" / f"a{ending}", half(kind(1)))
+        put(tree.needles / f"other {kind.__name__}" / f"a{ending}", kind(2))
+    assert tree.run().printed == (
+        ["other dark", "other ink"] if ending != ".webp" else ["other ink"]
+    )
+
+
 @pytest.mark.skipif(not linux, reason="names as Linux allows them")
 def test_every_name_is_found_and_printed_byte_for_byte(tree):
     names = [

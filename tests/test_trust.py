@@ -10,6 +10,7 @@ import sys
 import time
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 
@@ -241,6 +242,18 @@ def test_seemingly_blank_pictures_are_told_apart(tree, ending):
     assert tree.run().printed == (
         ["other dark", "other ink"] if ending != ".webp" else ["other ink"]
     )
+
+
+def test_an_album_is_more_than_its_first_page(tree):
+    put(tree.path / "haystack" / "cover.tif", draw(1))
+    for folder in ("copy", "other"):
+        (tree.needles / folder).mkdir()
+    albums = [tree.path / "haystack" / "a.tif", tree.needles / "copy" / "a.tif"]
+    for album in albums:
+        cv2.imwritemulti(str(album), [draw(1), draw(20)])
+    cv2.imwritemulti(str(tree.needles / "other" / "a.tif"), [draw(1), draw(21)])
+    assert tree.run("--distance", "2").printed == ["other"]
+    assert tree.run("--article").printed == []
 
 
 @pytest.mark.skipif(not linux, reason="names as Linux allows them")

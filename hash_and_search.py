@@ -48,6 +48,7 @@ except KeyboardInterrupt:
 # The endings that imutils lists, and the others that OpenCV decodes.
 ENDINGS = (*paths.image_types, ".webp", ".avif", ".gif", ".jp2")
 JPEG_SIZE = re.compile(rb"\xff[\xc0-\xc2\xc9\xca]\x00.\x08(..)(..)", re.DOTALL)  # height, width
+OLD_OPENCV = tuple(map(int, cv2.__version__.split(".")[:2])) < (4, 12)
 BATCH = 8  # files a task; of small files, four cost a tenth more time
 IN_FLIGHT = 256  # tasks handed out at once: enough for a cluster, and bounded
 
@@ -170,6 +171,22 @@ def is_large(data):
     return any(int.from_bytes(h, "big") * int.from_bytes(w, "big") > most for h, w in sizes)
 
 
+def refuse(data):
+    """Raise ValueError for what must not be decoded, lest one bad file ends the run."""
+    start = data[:12].tobytes()
+    if OLD_OPENCV and start.startswith((b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")):
+        raise ValueError("OpenCV before 4.12 crashes on some JPEG 2000; install a newer one")
+    if start.startswith(b"\x89PNG"):
+        # OpenCV 5 makes room for what a damaged chunk claims: 4 GB for a file of 54 bytes.
+        place, kind = 8, b""
+        while kind != b"IEND":
+            chunk = data[place : place + 8].tobytes()
+            length, kind = int.from_bytes(chunk[:4], "big"), chunk[4:]
+            place += 12 + length
+            if place > data.size:
+                raise ValueError("the PNG is damaged, or its end is missing")
+
+
 def read_image(path, article=False):
     """Read and decode the photograph at path; see decode. Raises OSError or ValueError."""
     if not stat.S_ISREG(os.stat(path).st_mode):
@@ -177,6 +194,7 @@ def read_image(path, article=False):
     data = np.fromfile(path, np.uint8)  # opens any name, which imread does not
     if not data.size:
         raise ValueError("the file is empty")
+    refuse(data)
     # Large pictures are decoded one at a time, lest every thread takes 2 GB at once. The lock is
     # made where it is used, because one can't be sent to a cluster's workers.
     turn = globals().setdefault("_turn", threading.Lock())

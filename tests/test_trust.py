@@ -27,7 +27,8 @@ def png_that_claims(width, height):
 
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     rows = zlib.compress(b"\0" * (width // 8 + 1) * min(height, 20000))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 def test_what_cannot_be_read_is_named_and_not_found(tree):
@@ -385,6 +386,8 @@ def test_mutated_files_are_hashed_or_named(tree):
 def test_files_that_claim_to_be_large_do_not_take_the_memory(tree):
     for number in range(3):
         put(tree.needles / "claims" / f"{number}.png", png_that_claims(16384, 16384))
+        chunk = png_that_claims(96, 64)[:33] + b"\xf8\0\0\0IDAT" + b"x" * 20
+        put(tree.needles / "claims" / f"chunk {number}.png", chunk)
     measure = (
         "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], check=True);"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"

@@ -473,7 +473,7 @@ def figure(path, caption, shown=True):
     address = html.escape(pathlib.Path(os.path.abspath(path)).as_uri())
     picture = f'<span class="none">{readable(name)}</span>'
     if shown and not path.lower().endswith((".tif", ".tiff", ".jp2")):
-        picture = f'<img src="{address}" alt="{readable(name)}" loading="lazy" decoding="async">'
+        picture = f'<img src="{address}" alt="{readable(name)}" loading="lazy">'
     return (
         f'<figure><a href="{address}">{picture}</a><figcaption>{readable(name)}<br>'
         f"<small>{caption}</small></figcaption></figure>"

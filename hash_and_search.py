@@ -113,6 +113,23 @@ def photograph_hash(image):
     return checksum(small)
 
 
+def has_more_pages(data):
+    """Whether a TIFF's first directory of a page links to a second (TIFF 6.0, section 2).
+
+    OpenCV tells of a second page only if it can decode it, and a damaged one is one too.
+    """
+    order = "little" if data[0] == ord("I") else "big"
+
+    def number(place, size):
+        return int.from_bytes(data[place : place + size].tobytes(), order)
+
+    if number(2, 2) == 43:  # a BigTIFF
+        first = number(8, 8)
+        return number(first + 8 + 20 * number(first, 8), 8) > 0
+    first = number(4, 4)
+    return number(first + 2 + 12 * number(first, 2), 4) > 0
+
+
 def decode(data, article=False):
     """Decode a file's bytes, a uint8 array, into a greyscale image; with article into a BGR one.
 
@@ -120,26 +137,11 @@ def decode(data, article=False):
     TIFF of several pages, data itself is returned. Raises cv2.error where the picture has too
     many pixels, ValueError where too little of it can be seen.
     """
-    if data[:3].tobytes() != b"\xff\xd8\xff":
-        # Not a JPEG. libpng's own conversion to greyscale is biased, so read colours.
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        if article or image is None:
-            return image
-        is_tiff = data[:2].tobytes() in (b"II", b"MM")
-        if is_tiff and cv2.imdecodemulti(data, cv2.IMREAD_GRAYSCALE, range=(1, 2))[0]:
-            return data  # no hash of the first page may stand for the others
-        image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        if image.min() == image.max():
-            # Seemingly blank: it may be drawn in transparency, or in the depths of 16 bits.
-            if image.size > 2**26:
-                raise ValueError("it looks blank, and it is too large for a closer look")
-            whole = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-            if whole is None:
-                return None
-            layer = max(np.moveaxis(np.atleast_3d(whole), 2, 0), key=np.ptp)
-            if np.ptp(layer):
-                image = cv2.normalize(layer, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
-        return image
+    is_jpeg = data[:3].tobytes() == b"\xff\xd8\xff"
+    return decode_jpeg(data, article) if is_jpeg else decode_other(data, article)
+
+
+def decode_jpeg(data, article):
     ended = data[-2:].tobytes() == b"\xff\xd9"
     if not ended:  # imdecode insists on the end marker, imread does not
         data = np.append(data, np.array([0xFF, 0xD9], np.uint8))
@@ -156,6 +158,27 @@ def decode(data, article=False):
         for edge in (image[-high:], image[:high], image[:, -wide:], image[:, :wide]):
             if (edge == 128).all():
                 raise ValueError("the end of the file is missing, and with it part of the picture")
+    return image
+
+
+def decode_other(data, article):
+    # libpng's own conversion to greyscale is biased, and reduced reading aliases: read colours.
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    if article or image is None:
+        return image
+    if data[:2].tobytes() in (b"II", b"MM") and has_more_pages(data):
+        return data  # no hash of the first page may stand for the others
+    image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    if image.min() == image.max():
+        # Seemingly blank: it may be drawn in transparency, or in the depths of 16 bits.
+        if image.size > 2**26:
+            raise ValueError("it looks blank, and it is too large for a closer look")
+        whole = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        if whole is None:
+            return None
+        layer = max(np.moveaxis(np.atleast_3d(whole), 2, 0), key=np.ptp)
+        if np.ptp(layer):
+            image = cv2.normalize(layer, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
     return image
 
 

@@ -245,6 +245,7 @@ def recall_table(photos):
     ]
     total = len(photos) * (len(photos) - 1) // 2
     print(f"| false matches, of {total} pairs | {' | '.join(counts)} |", flush=True)
+    print(f"\nThe nearest pair is {min(pairs['ours'])} bits apart.")
     values = [dhash(thumbnail(decode(np.fromfile(path, np.uint8)))) for path in photos]
     turns = [((value ^ value >> 1) & 0x7F7F7F7F7F7F7F7F).bit_count() for value in values]
     print(f"\nBrightness turns {min(turns)} times or more within the rows of their thumbnails.")

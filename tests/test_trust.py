@@ -246,14 +246,17 @@ def test_seemingly_blank_pictures_are_told_apart(tree, ending):
 
 
 def test_an_album_is_more_than_its_first_page(tree):
-    put(tree.path / "haystack" / "cover.tif", draw(1))
+    put(tree.path / "haystack" / "cover.png", draw(1))
     for folder in ("copy", "other"):
         (tree.needles / folder).mkdir()
     albums = [tree.path / "haystack" / "a.tif", tree.needles / "copy" / "a.tif"]
     for album in albums:
         cv2.imwritemulti(str(album), [draw(1), draw(20)])
     cv2.imwritemulti(str(tree.needles / "other" / "a.tif"), [draw(1), draw(21)])
-    assert tree.run("--distance", "2").printed == ["other"]
+    album = albums[0].read_bytes()
+    put(tree.needles / "damaged" / "a.tif", album[: len(album) * 3 // 4])
+    put(tree.needles / "one page" / "a.tif", draw(1))
+    assert tree.run("--distance", "2").printed == ["damaged", "other"]
     assert tree.run("--article").printed == []
 
 

@@ -30,7 +30,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from article import article_hash  # noqa: E402
 from conftest import encode  # noqa: E402
-from hash_and_search import decode, dhash, photograph_hash, thumbnail  # noqa: E402
+from hash_and_search import decode_grey, dhash, photograph_hash, thumbnail  # noqa: E402
 
 IMAGEHASH = """
 import pathlib, sys
@@ -50,11 +50,11 @@ finder.find_similar()
 SEARCH = """
 import sys, time
 import numpy as np
-from hash_and_search import search
+from hash_and_search import Hashed, search
 count = int(sys.argv[1])
 hashes = np.random.default_rng(0).integers(0, 2**64, count + 100, np.uint64).tolist()
 haystack = {value: ["a"] for value in hashes[:count]}
-needles = [("b/c", value) for value in hashes[count:]]
+needles = [Hashed("b/c", value, "") for value in hashes[count:]]
 start = time.perf_counter()
 list(search(needles, "b", haystack, 2, lambda *pair: True))
 print((time.perf_counter() - start) / len(needles) * 1000)
@@ -188,14 +188,11 @@ def copies(image):
 def hashers():
     """Return {name: function from a file's bytes to a hash}."""
 
-    def ours(content):
-        return photograph_hash(decode(np.frombuffer(content, np.uint8)))
-
     def article(content):
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         return article_hash(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
 
-    functions = {"ours": ours, "article": article}
+    functions = {"ours": photograph_hash, "article": article}
     if importlib.util.find_spec("imagehash"):
         import io
 
@@ -246,9 +243,9 @@ def recall_table(photos):
     total = len(photos) * (len(photos) - 1) // 2
     print(f"| false matches, of {total} pairs | {' | '.join(counts)} |", flush=True)
     print(f"\nThe nearest pair is {min(pairs['ours'])} bits apart.")
-    values = [dhash(thumbnail(decode(np.fromfile(path, np.uint8)))) for path in photos]
-    turns = [((value ^ value >> 1) & 0x7F7F7F7F7F7F7F7F).bit_count() for value in values]
-    print(f"\nBrightness turns {min(turns)} times or more within the rows of their thumbnails.")
+    values = [dhash(thumbnail(decode_grey(path.read_bytes()))) for path in photos]
+    changes = [((value ^ value >> 1) & 0x7F7F7F7F7F7F7F7F).bit_count() for value in values]
+    print(f"\nBrightness changes direction {min(changes)} times or more along the rows of a hash.")
 
 
 def growth_tables(sizes, hash_counts, scratch):

@@ -1,8 +1,10 @@
 import os
 import pathlib
 import re
+import struct
 import subprocess
 import sys
+import zlib
 from types import SimpleNamespace
 
 import cv2
@@ -56,6 +58,19 @@ def with_orientation(jpeg, orientation):
     tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0" + bytes([orientation]) + b"\0" * 6
     header = b"Exif\0\0" + tiff
     return jpeg[:2] + b"\xff\xe1" + (len(header) + 2).to_bytes(2, "big") + header + jpeg[2:]
+
+
+def png_that_claims(width, height):
+    """A small file of many pixels, all of them black."""
+
+    def chunk(kind, data):
+        checked = kind + data
+        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    rows = zlib.compress(b"\0" * (width // 8 + 1) * min(height, 20000))
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 def put(path, content):

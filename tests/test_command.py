@@ -21,6 +21,7 @@ from conftest import (
     untimed,
     with_orientation,
 )
+from hash_and_search import photograph_hash
 
 
 def test_the_articles_lines_and_nothing_more(tree):
@@ -124,7 +125,6 @@ def test_the_sample_as_the_readme_shows_it():
 
 
 def test_the_sample_is_what_the_code_draws(tmp_path):
-    import hash_and_search
     from make_samples import HAYSTACK, UNSEEN, save
 
     hashes = []
@@ -133,10 +133,10 @@ def test_the_sample_is_what_the_code_draws(tmp_path):
         tracked = TOP / ("needles" if folder in UNSEEN else "haystack") / folder / name
         drawn = tmp_path / name
         save(drawn, scene(seed, light))
-        first, second = hash_and_search.hash_batch([str(tracked), str(drawn)])
+        first, second = (photograph_hash(path.read_bytes()) for path in (tracked, drawn))
         assert (first ^ second).bit_count() <= 2
     every = sorted([*(TOP / "haystack").rglob("*.jpg"), *(TOP / "needles" / "PIX").iterdir()])
-    hashes = hash_and_search.hash_batch([str(path) for path in every])
+    hashes = [photograph_hash(path.read_bytes()) for path in every]
     assert len(hashes) == 52
     for i, first in enumerate(hashes):
         assert all((first ^ second).bit_count() > 8 for second in hashes[:i])
@@ -151,13 +151,13 @@ def test_requirements_and_script_metadata_agree():
 
 
 @pytest.mark.parametrize(
-    ("error", "mend"),
+    ("error", "advice"),
     [
         ("libGL.so.1: cannot open shared object file: No such file", "libgl1 libglib2.0-0"),
         ("No module named 'cv2'", "pip install -r requirements.txt"),
     ],
 )
-def test_opencv_that_cannot_be_imported(tmp_path, error, mend):
+def test_opencv_that_cannot_be_imported(tmp_path, error, advice):
     (tmp_path / "cv2.py").write_text(f"raise ImportError({error!r})")
     done = subprocess.run(
         [sys.executable, SCRIPT, "-h"],
@@ -166,7 +166,7 @@ def test_opencv_that_cannot_be_imported(tmp_path, error, mend):
         text=True,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.count("\n") == 1 and mend in done.stderr
+    assert done.stderr.count("\n") == 1 and advice in done.stderr
 
 
 def test_help_gives_an_example():

@@ -138,9 +138,9 @@ def test_a_page_of_many_needles(tree):
 MANY = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from hash_and_search import Finding, page_report
+from hash_and_search import Directory, Finding, page_report
 findings = [Finding(f"n/{i}.jpg", f"{i // 50}", "found", 0, f"h/{i}.jpg") for i in range(5000)]
-directories = [(f"{i}", findings[50 * i : 50 * i + 50]) for i in range(100)]
+directories = [Directory(f"{i}", findings[50 * i : 50 * i + 50]) for i in range(100)]
 open(sys.argv[2], "wb").write(page_report(directories, "n"))
 """
 

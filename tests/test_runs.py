@@ -1,6 +1,8 @@
 """Threads, distance, cache and cluster: the same answers, sooner or nearer."""
 
 import os
+import pathlib
+import re
 import shutil
 import signal
 import sqlite3
@@ -10,8 +12,8 @@ import time
 
 import pytest
 
-from conftest import TOP, command, draw, encode, put, untimed
-from hash_and_search import hash_batch
+from conftest import TOP, command, draw, encode, png_that_claims, put, untimed
+from hash_and_search import photograph_hash
 
 
 @pytest.fixture
@@ -36,8 +38,10 @@ def test_distance_is_the_number_of_bits_that_may_differ(tree):
         path = tree.needles / f"{seed}" / "a.jpg"
         put(path, encode(draw(seed % 10), quality=4 + seed) if seed < 30 else encode(draw(seed)))
         paths[f"{seed}"] = str(path)
-    haystack = hash_batch([str(tree.path / "haystack" / "2006" / f"{i}.jpg") for i in range(8)])
-    hashes = dict(zip(paths, hash_batch(paths.values()), strict=True))
+    haystack = [photograph_hash(encode(draw(seed))) for seed in range(8)]
+    hashes = {
+        name: photograph_hash(pathlib.Path(path).read_bytes()) for name, path in paths.items()
+    }
     nearest = {
         name: min((value ^ other).bit_count() for other in haystack)
         for name, value in hashes.items()
@@ -214,6 +218,30 @@ def test_a_cluster_one_of_whose_workers_dies(needles):
         assert run.returncode == 0 and client.run(os.getpid) != workers
     assert (untimed(out), err) == (untimed(expected.out), expected.err)
     assert untimed(needles.run("--cache", "cache").out) == untimed(out)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's count of memory")
+def test_a_worker_decodes_one_large_picture_at_a_time(tree):
+    from distributed import Client, LocalCluster
+
+    for number in range(32):  # four tasks, each with a picture of 144 megapixels
+        large = number % 8 == 0
+        put(
+            tree.path / "mixed" / f"{number:02}.png",
+            png_that_claims(12000, 12000) if large else draw(number),
+        )
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=4, processes=True, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        done = tree.run("--dask", cluster.scheduler_address, haystack=("mixed",))
+        (status,) = client.run(lambda: pathlib.Path("/proc/self/status").read_text()).values()
+    assert done.status == 0 and "processed 28 images" in done.out
+    assert done.err.count("too large for a closer look") == 4
+    peak = int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 2**20
+    assert 0.5 < peak < 1.5
 
 
 def test_the_benchmark_runs(tmp_path):

@@ -4,31 +4,18 @@ import ctypes
 import os
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import time
-import zlib
 
 import cv2
 import numpy as np
 import pytest
 
-from conftest import command, draw, encode, half, put
-from hash_and_search import make_counter
+from conftest import command, draw, encode, half, png_that_claims, put
+from hash_and_search import copy_rule
 
 linux = sys.platform.startswith("linux")
-
-
-def png_that_claims(width, height):
-    def chunk(kind, data):
-        checked = kind + data
-        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
-
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    rows = zlib.compress(b"\0" * (width // 8 + 1) * min(height, 20000))
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 def test_what_cannot_be_read_is_named_and_not_found(tree):
@@ -193,12 +180,12 @@ def test_links_between_haystack_and_needles_are_no_copies(tree):
 def test_one_file_under_two_real_paths_is_no_copy(tree, monkeypatch):
     os.symlink(tree.path / "haystack", tree.path / "HAYSTACK")
     monkeypatch.setattr(os.path, "realpath", os.path.abspath)  # as where case does not matter
-    counts = make_counter([str(tree.path / "haystack")], str(tree.path / "HAYSTACK"))
+    is_copy = copy_rule([str(tree.path / "haystack")], str(tree.path / "HAYSTACK"))
     first, other = (str(tree.path / "haystack" / "2006" / name) for name in ("1.jpg", "2.jpg"))
-    assert not counts(first, str(tree.path / "HAYSTACK" / "2006" / "1.jpg"))
-    assert counts(other, str(tree.path / "HAYSTACK" / "2006" / "1.jpg"))
+    assert not is_copy(first, str(tree.path / "HAYSTACK" / "2006" / "1.jpg"))
+    assert is_copy(other, str(tree.path / "HAYSTACK" / "2006" / "1.jpg"))
     os.remove(other)
-    assert not counts(other, str(tree.path / "HAYSTACK" / "2006" / "1.jpg"))
+    assert not is_copy(other, str(tree.path / "HAYSTACK" / "2006" / "1.jpg"))
 
 
 def test_a_hard_link_elsewhere_is_a_copy(tree):

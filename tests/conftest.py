@@ -15,6 +15,8 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 SCRIPT = TOP / "hash_and_search.py"
 sys.path.insert(0, str(TOP))
 
+from hash_and_search import photograph_hash  # noqa: E402
+
 
 def command(*arguments):
     return [sys.executable, SCRIPT, *arguments]
@@ -71,6 +73,11 @@ def png_that_claims(width, height):
     rows = zlib.compress(b"\0" * (width // 8 + 1) * min(height, 20000))
     chunks = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def hash_of(content):
+    """The 64 bits of a file's bytes."""
+    return photograph_hash(content)[0].hash
 
 
 def put(path, content):

@@ -16,12 +16,12 @@ from conftest import (
     draw,
     encode,
     half,
+    hash_of,
     put,
     stored,
     untimed,
     with_orientation,
 )
-from hash_and_search import photograph_hash
 
 
 def test_the_articles_lines_and_nothing_more(tree):
@@ -133,10 +133,10 @@ def test_the_sample_is_what_the_code_draws(tmp_path):
         tracked = TOP / ("needles" if folder in UNSEEN else "haystack") / folder / name
         drawn = tmp_path / name
         save(drawn, scene(seed, light))
-        first, second = (photograph_hash(path.read_bytes()) for path in (tracked, drawn))
+        first, second = (hash_of(path.read_bytes()) for path in (tracked, drawn))
         assert (first ^ second).bit_count() <= 2
     every = sorted([*(TOP / "haystack").rglob("*.jpg"), *(TOP / "needles" / "PIX").iterdir()])
-    hashes = [photograph_hash(path.read_bytes()) for path in every]
+    hashes = [hash_of(path.read_bytes()) for path in every]
     assert len(hashes) == 52
     for i, first in enumerate(hashes):
         assert all((first ^ second).bit_count() > 8 for second in hashes[:i])

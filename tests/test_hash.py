@@ -6,8 +6,8 @@ import pytest
 
 import hash_and_search
 from article import article_hash
-from conftest import draw, encode, half, stored
-from hash_and_search import decode_grey, dhash, photograph_hash
+from conftest import draw, encode, half, hash_of, stored
+from hash_and_search import decode_grey, dhash, fingerprint, jpeg_size
 
 
 def test_dhash_is_the_articles_to_the_bit():
@@ -41,11 +41,11 @@ def test_the_docstrings_examples():
 def test_copies_have_nearly_the_same_hash():
     for seed in range(20):
         image = draw(seed, 640, 480)
-        whole = photograph_hash(encode(image))
+        whole = hash_of(encode(image))
         for copy in (half(image), half(half(image)), cv2.convertScaleAbs(image, beta=10)):
             for content in (encode(copy), encode(copy, quality=60), encode(copy, ".png")):
-                assert (whole ^ photograph_hash(content)).bit_count() <= 4
-        assert (whole ^ photograph_hash(encode(draw(seed + 100)))).bit_count() > 8
+                assert (whole ^ hash_of(content)).bit_count() <= 4
+        assert (whole ^ hash_of(encode(draw(seed + 100)))).bit_count() > 8
 
 
 def test_a_large_jpeg_is_read_reduced_and_hashes_like_a_small_one(tmp_path):
@@ -54,33 +54,46 @@ def test_a_large_jpeg_is_read_reduced_and_hashes_like_a_small_one(tmp_path):
     large = tmp_path / "large.jpg"
     large.write_bytes(encode(image, quality=95))
     assert large.stat().st_size > 256 * 1024
-    assert decode_grey(large.read_bytes()).shape == (225, 300)
-    small = photograph_hash(encode(half(half(half(image)))))
-    assert (photograph_hash(large.read_bytes()) ^ small).bit_count() <= 1
+    assert decode_grey(large.read_bytes()).shape == (450, 600)
+    small = hash_of(encode(half(half(half(image)))))
+    assert (hash_of(large.read_bytes()) ^ small).bit_count() <= 1
 
 
 def test_orientation_is_honoured():
     image = draw(7)
-    upright = photograph_hash(encode(image))
+    upright = hash_of(encode(image))
     for orientation in range(1, 9):
-        assert (photograph_hash(stored(image, orientation)) ^ upright).bit_count() <= 1, orientation
+        assert (hash_of(stored(image, orientation)) ^ upright).bit_count() <= 1, orientation
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (15, 400), (400, 17), (16, 18), (3, 3)])
 def test_tiny_pictures_have_a_hash(shape):
     image = np.random.default_rng(2).integers(0, 256, shape).astype(np.uint8)
-    assert 0 <= photograph_hash(encode(image, ".png")) < 2**64
+    assert 0 <= hash_of(encode(image, ".png")) < 2**64
 
 
-def test_smooth_pictures_match_their_exact_copies_only():
-    across, down = np.meshgrid(np.arange(320), np.arange(240))
-    pictures = [np.full((240, 320), level) for level in (0, 128, 254)]
-    pictures += [down / 2 + shift for shift in (0, 20)]
-    pictures += [across / 2 + shift for shift in (0, 20)]
-    pictures += [120 - np.hypot(across - 160, down - 120) / scale for scale in (2, 3)]
-    pictures = [encode(picture.astype(np.uint8), ".png") for picture in pictures]
-    hashes = [photograph_hash(picture) for picture in pictures]
-    assert hashes == [photograph_hash(picture) for picture in pictures]
-    for i, first in enumerate(hashes):
-        for second in hashes[:i]:
-            assert (first ^ second).bit_count() > 8
+def test_the_size_is_that_of_the_picture_not_of_its_preview():
+    preview = encode(draw(1, 64, 48))
+    picture = encode(draw(1, 2400, 1800), quality=95)
+    segment = b"\xff\xe1" + (len(preview) + 2).to_bytes(2, "big") + preview
+    for head in (segment, b"\xff\xff" + segment[1:], b"\xff\x01" + segment):
+        content = picture[:2] + head + picture[2:]
+        assert jpeg_size(content) == (1800, 2400)
+        assert decode_grey(content).shape == (450, 600)
+    assert jpeg_size(picture[:150]) == jpeg_size(b"\xff\xd8\xff") == (0, 0)
+
+
+@pytest.mark.parametrize("size", [(1600, 1200), (1200, 1600), (500, 400), (511, 511), (2100, 2047)])
+def test_a_jpeg_is_read_no_smaller_than_256_pixels(size):
+    image = decode_grey(encode(draw(1, *size)))
+    assert min(image.shape) >= min(256, *size)
+    assert min(image.shape) < 512
+
+
+def test_undecided_are_the_closest_comparisons():
+    level = np.array([0, 1, 3, 6, 10, 15, 21, 28, 36], np.float32) * 256  # steps of 1 to 8 levels
+    (upright,) = [fingerprint(np.repeat(np.repeat(level[None] + 9000, 16, 0), 2, 1))]
+    assert upright.hash == 2**64 - 1
+    assert upright.undecided.bit_count() == 8  # of 16 steps within two levels, those of one
+    assert upright.undecided == int.from_bytes(b"\x01" * 8, "little")
+    assert fingerprint(np.repeat(np.repeat(level[None] * 3, 16, 0), 2, 1)).undecided == 0

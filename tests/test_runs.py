@@ -38,23 +38,31 @@ def test_distance_is_the_number_of_bits_that_may_differ(tree):
         path = tree.needles / f"{seed}" / "a.jpg"
         put(path, encode(draw(seed % 10), quality=4 + seed) if seed < 30 else encode(draw(seed)))
         paths[f"{seed}"] = str(path)
-    haystack = [photograph_hash(encode(draw(seed))) for seed in range(8)]
-    hashes = {
-        name: photograph_hash(pathlib.Path(path).read_bytes()) for name, path in paths.items()
+    haystack = [photograph_hash(encode(draw(seed)))[0] for seed in range(8)]
+    needles = {
+        name: photograph_hash(pathlib.Path(path).read_bytes())[0] for name, path in paths.items()
     }
-    nearest = {
-        name: min((value ^ other).bit_count() for other in haystack)
-        for name, value in hashes.items()
-    }
-    assert len(set(nearest.values())) > 4
+
+    def is_alike(needle, other, distance):
+        decided = (needle.hash ^ other.hash) & ~needle.undecided
+        detail = (needle.detail ^ other.detail).bit_count()
+        return decided.bit_count() <= distance and detail <= 18 + 10 * distance
+
+    counts = set()
     for distance in (0, 1, 2, 5, 12, 25, 64):
         printed = tree.run("--distance", str(distance)).printed
-        assert printed == sorted(name for name, bits in nearest.items() if bits > distance)
+        counts.add(len(printed))
+        assert printed == sorted(
+            name
+            for name, needle in needles.items()
+            if not any(is_alike(needle, other, distance) for other in haystack)
+        )
+    assert len(counts) > 3
 
 
 def rows(cache):
     with sqlite3.connect(cache) as database:
-        return dict(database.execute("SELECT path, hash FROM hashes"))
+        return dict(database.execute("SELECT path, fingerprint FROM fingerprints"))
 
 
 def test_a_cache_answers_for_files_that_have_not_changed(needles):
@@ -66,7 +74,7 @@ def test_a_cache_answers_for_files_that_have_not_changed(needles):
     assert len(kept) == 38 and os.fsencode(needles.needles / "0" / "0.jpg") in kept
     # what the cache says counts, until the file's time changes
     with sqlite3.connect(cache) as database:
-        database.execute("UPDATE hashes SET hash = zeroblob(8)")
+        database.execute("UPDATE fingerprints SET fingerprint = zeroblob(50)")
     assert needles.run("--cache", "cache").printed == ["broken"]
     for path in needles.needles.rglob("*.jpg"):
         os.utime(path, ns=(1, 1))

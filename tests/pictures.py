@@ -1,0 +1,294 @@
+"""Pictures of many kinds, and copies of them: for the tests and the benchmark."""
+
+import cv2
+import numpy as np
+
+from conftest import encode
+
+# ------------------------------------------------------------------------------------------------
+# Drawn pictures, at any size: a family is a function (random numbers, across, down) -> levels
+# ------------------------------------------------------------------------------------------------
+
+
+def two_levels(rng):
+    low = rng.uniform(0, 110)
+    return low, low + rng.uniform(60, 140)
+
+
+def darker(rng, low, high):
+    return low + rng.uniform(0, 0.6) * (high - low)
+
+
+def gradient(rng, x, y):
+    angle, (low, high) = rng.uniform(0, 2 * np.pi), two_levels(rng)
+    slope = np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5)
+    return low + (high - low) * (slope + 0.7) / 1.4
+
+
+def glow(rng, x, y):
+    low, high = two_levels(rng)
+    distance = np.hypot(x - rng.uniform(0.2, 0.8), y - rng.uniform(0.2, 0.8))
+    return low + (high - low) * np.exp(-((distance / rng.uniform(0.2, 0.6)) ** 2))
+
+
+def discs(rng, x, y):
+    low, high = two_levels(rng)
+    level = np.full_like(x, high)
+    for _ in range(rng.integers(1, 5)):
+        radius = rng.uniform(0.08, 0.3)
+        inside = np.hypot((x - rng.uniform(0, 1)) * 4 / 3, y - rng.uniform(0, 1)) < radius
+        level = np.where(inside, darker(rng, low, high), level)
+    return level
+
+
+def boxes(rng, x, y):
+    low, high = two_levels(rng)
+    level = np.full_like(x, high)
+    for _ in range(rng.integers(1, 6)):
+        left, top = rng.uniform(0, 0.8, 2)
+        wide, tall = rng.uniform(0.1, 0.4, 2)
+        inside = (x > left) & (x < left + wide) & (y > top) & (y < top + tall)
+        level = np.where(inside, darker(rng, low, high), level)
+    return level
+
+
+def checkers(rng, x, y):
+    low, high = two_levels(rng)
+    fields = np.floor(x * rng.integers(2, 9)) + np.floor(y * rng.integers(2, 9))
+    return np.where(fields % 2, low, high)
+
+
+def sines(rng, x, y):
+    level = np.full_like(x, 128)
+    for _ in range(3):
+        across, down = rng.uniform(-4, 4, 2)
+        wave = np.sin(2 * np.pi * (across * x + down * y) + rng.uniform(0, 6))
+        level += wave * rng.uniform(10, 40)
+    return level
+
+
+def skyline(rng, x, y):
+    low, high = two_levels(rng)
+    level = high + 30 * (1 - y)
+    edges = np.sort(rng.uniform(0, 1, rng.integers(4, 9)))
+    roofs = rng.uniform(0.3, 0.9, len(edges) + 1)
+    place = np.searchsorted(edges, x)
+    return np.where(y > roofs[place], low + 4 * place, level)
+
+
+def stripes(rng, x, y):
+    low, high = two_levels(rng)
+    angle = rng.uniform(0, np.pi)
+    along = (np.cos(angle) * x + np.sin(angle) * y) * rng.uniform(2, 7) + rng.uniform(0, 1)
+    return np.where(along % 1 < rng.uniform(0.3, 0.7), low, high)
+
+
+def rings(rng, x, y):
+    low, high = two_levels(rng)
+    distance = np.hypot(x - rng.uniform(0.2, 0.8), y - rng.uniform(0.2, 0.8))
+    return low + (high - low) * (0.5 + 0.5 * np.cos(2 * np.pi * distance * rng.uniform(2, 5)))
+
+
+def triangles(rng, x, y):
+    low, high = two_levels(rng)
+    level = np.full_like(x, high)
+    for _ in range(rng.integers(1, 4)):
+        (ax, ay), (bx, by), (cx, cy) = rng.uniform(0, 1, (3, 2))
+        sides = [
+            (bx - ax) * (y - ay) - (by - ay) * (x - ax),
+            (cx - bx) * (y - by) - (cy - by) * (x - bx),
+            (ax - cx) * (y - cy) - (ay - cy) * (x - cx),
+        ]
+        inside = np.all([side > 0 for side in sides], 0) | np.all([side < 0 for side in sides], 0)
+        level = np.where(inside, darker(rng, low, high), level)
+    return level
+
+
+def bars(rng, x, y):
+    heights = rng.uniform(0.1, 0.9, rng.integers(3, 10))
+    low, high = two_levels(rng)
+    column = np.minimum((x * len(heights)).astype(int), len(heights) - 1)
+    gap = (x * len(heights)) % 1 < 0.2
+    return np.where((1 - y < heights[column]) & ~gap, low, high)
+
+
+def horizon(rng, x, y):
+    low, high = two_levels(rng)
+    line = rng.uniform(0.3, 0.7) + rng.uniform(-0.2, 0.2) * x
+    sky = high - 40 * rng.uniform(0, 1) * (1 - y)
+    return np.where(y > line, low + 30 * rng.uniform(0, 1) * y, sky)
+
+
+def moon(rng, x, y):
+    level = gradient(rng, x, y) / 2 + 20
+    radius = rng.uniform(0.04, 0.12)
+    inside = np.hypot((x - rng.uniform(0.1, 0.9)) * 4 / 3, y - rng.uniform(0.1, 0.9)) < radius
+    return np.where(inside, level + rng.uniform(60, 120), level)
+
+
+def cloud(rng, x, y):
+    level = np.full_like(x, rng.uniform(100, 180))
+    for _ in range(6):
+        away = np.hypot((x - rng.uniform(0, 1)) / rng.uniform(0.1, 0.4), y - rng.uniform(0, 1))
+        level += rng.uniform(-50, 50) * np.exp(-((away / 0.4) ** 2))
+    return level
+
+
+def cross(rng, x, y):
+    low, high = two_levels(rng)
+    wide, tall = rng.uniform(0.03, 0.2, 2)
+    inside = (abs(x - rng.uniform(0.2, 0.8)) < wide) | (abs(y - rng.uniform(0.2, 0.8)) < tall)
+    return np.where(inside, low, high)
+
+
+def steps(rng, x, y):
+    low, high = two_levels(rng)
+    angle, count = rng.uniform(0, 2 * np.pi), rng.integers(3, 12)
+    along = (np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5)) / 1.4 + 0.5
+    return low + (high - low) * np.floor(along * count) / count
+
+
+FAMILIES = [
+    gradient, glow, discs, boxes, checkers, sines, skyline, stripes, rings, triangles, bars,
+    horizon, moon, cloud, cross, steps,
+]  # fmt: skip
+
+
+def drawn(family, seed, width=640, height=480):
+    """The picture of a family and a seed at a size, greyscale uint8 (height, width)."""
+    rng = np.random.default_rng([FAMILIES.index(family), seed])
+    x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
+    return np.clip(np.round(family(rng, x, y)), 0, 255).astype(np.uint8)
+
+
+def drawn_copies(family, seed):
+    """Yield (kind, file's bytes) for eight copies of a drawn picture."""
+    image = drawn(family, seed)
+    yield "same", encode(image, ".png")
+    yield "half", encode(resized(image, 320, 240), ".png")
+    yield "double", encode(resized(image, 1280, 960, cv2.INTER_LINEAR), ".png")
+    yield "drawn half as large", encode(drawn(family, seed, 320, 240), ".png")
+    yield "JPEG quality 90", encode(image, quality=90)
+    yield "JPEG quality 60", encode(image, quality=60)
+    yield "5 levels brighter", encode(cv2.convertScaleAbs(image, beta=5), ".png")
+    yield "half, JPEG quality 75", encode(resized(image, 320, 240), quality=75)
+
+
+# ------------------------------------------------------------------------------------------------
+# Papers: many of one layout
+# ------------------------------------------------------------------------------------------------
+
+WORDS = ["north", "mill", "river", "paper", "light", "green", "seven", "garden", "house", "winter"]
+
+
+def write(page, text, place, size=1.0, thick=2):
+    cv2.putText(page, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, 0, thick, cv2.LINE_AA)
+
+
+def form(seed):
+    """A printed form, filled in by hand: greyscale uint8 (1754, 1240)."""
+    rng = np.random.default_rng([100, seed])
+    page = np.full((1754, 1240), 252, np.uint8)
+    write(page, "APPLICATION FOR MEMBERSHIP", (170, 140), 1.6, 4)
+    fields = ("Name", "Street", "Town", "Born", "Telephone", "Mail", "Sport", "Since", "Remarks")
+    for row, label in enumerate(fields):
+        top = 220 + row * 130
+        write(page, label, (100, top + 70), 0.9)
+        cv2.rectangle(page, (360, top), (1140, top + 95), 120, 3)
+        text = " ".join(rng.choice(WORDS, rng.integers(1, 4)))
+        cv2.putText(page, text[:26], (380, top + 65), cv2.FONT_HERSHEY_SCRIPT_COMPLEX, 1.3, 60, 3)
+    write(page, "Signature", (100, 1560), 0.9)
+    scrawl = np.array([380, 1560]) + np.cumsum(rng.normal([16, 0], [8, 22], (22, 2)), 0)
+    cv2.polylines(page, [scrawl.astype(np.int32)], False, 40, 4, cv2.LINE_AA)
+    return page
+
+
+def statement(seed):
+    """A bank statement, a page of figures: greyscale uint8 (1754, 1240)."""
+    rng = np.random.default_rng([101, seed])
+    page = np.full((1754, 1240), 250, np.uint8)
+    write(page, "SAVINGS BANK", (100, 140), 1.8, 5)
+    write(page, f"Account 4711 0815   sheet {seed + 1}", (100, 210), 0.9)
+    cv2.rectangle(page, (90, 260), (1150, 320), 200, -1)
+    for text, left in (("Date", 100), ("Text", 300), ("Amount", 980)):
+        write(page, text, (left, 302), 0.9)
+    for row in range(28):
+        base = 370 + row * 44
+        write(page, f"{rng.integers(1, 29):02}.{rng.integers(1, 13):02}.", (100, base), 0.8)
+        write(page, " ".join(rng.choice(WORDS, rng.integers(1, 5))), (300, base), 0.8)
+        write(page, f"{rng.uniform(1, 900):8.2f}", (980, base), 0.8)
+    write(page, f"Balance {rng.uniform(10, 9000):.2f}", (800, 1670), 1.0, 3)
+    return page
+
+
+# ------------------------------------------------------------------------------------------------
+# Photographs' copies and edits: (kind, file's bytes) of a BGR image
+# ------------------------------------------------------------------------------------------------
+
+
+def resized(image, width, height, interpolation=cv2.INTER_AREA):
+    return cv2.resize(image, (width, height), interpolation=interpolation)
+
+
+def clipped(levels):
+    return np.clip(np.round(levels), 0, 255).astype(np.uint8)
+
+
+def copies(image):
+    """Yield 15 kinds of copy."""
+    high, wide = image.shape[:2]
+
+    def shrunk(width, height, interpolation=cv2.INTER_AREA):
+        return encode(resized(image, width, height, interpolation))
+
+    for quality in (90, 75, 50, 20):
+        yield f"JPEG quality {quality}", encode(image, quality=quality)
+    yield "PNG", encode(image, ".png")
+    yield "half width", shrunk(wide // 2, high // 2)
+    yield "quarter width", shrunk(wide // 4, high // 4)
+    yield "640 pixels wide", shrunk(640, round(high * 640 / wide))
+    yield "160 pixels wide", shrunk(160, round(high * 160 / wide))
+    yield "half width, bicubic", shrunk(wide // 2, high // 2, cv2.INTER_CUBIC)
+    yield "20 levels brighter", encode(cv2.convertScaleAbs(image, beta=20))
+    yield "contrast 1.2", encode(np.clip((image - 128.0) * 1.2 + 128, 0, 255).astype(np.uint8))
+    curve = np.round(255 * (np.arange(256) / 255) ** (1 / 1.3)).astype(np.uint8)
+    yield "gamma 1.3", encode(cv2.LUT(image, curve))
+    yield "grey", encode(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
+    yield "another aspect ratio", shrunk(wide, round(high * 0.8))
+
+
+def edits(image):
+    """Yield 15 kinds of edit; of the last five none is promised to be found."""
+    high, wide = image.shape[:2]
+    rng = np.random.default_rng(0)
+    scale = min(1, 1600 / max(high, wide)) * 0.8
+    small = (round(wide * scale), round(high * scale))
+    careless = cv2.resize(image, small, interpolation=cv2.INTER_LINEAR)
+    yield "a messenger's copy", encode(careless, quality=60)
+    yield "grain", encode(clipped(image + rng.normal(0, 12, image.shape[:2])[..., None]))
+    yield "warmer", encode(clipped(image * np.array([0.85, 1.0, 1.12])))
+    blurred = cv2.GaussianBlur(image, (0, 0), 2)
+    yield "sharpened", encode(cv2.addWeighted(image, 1.8, blurred, -0.8, 0))
+    mix = np.array([[0.131, 0.534, 0.272], [0.168, 0.686, 0.349], [0.189, 0.769, 0.393]])
+    yield "sepia", encode(clipped(image @ mix.T))
+    stamped = image.copy()
+    place, size = (int(wide * 0.72), int(high * 0.95)), high / 600
+    font, thick = cv2.FONT_HERSHEY_SIMPLEX, max(1, high // 250)
+    cv2.putText(stamped, "24.12.2014", place, font, size, (40, 140, 250), thick)
+    yield "date stamp", encode(stamped)
+    hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV).astype(float)
+    hsv[..., 1] *= 1.5
+    yield "more saturated", encode(cv2.cvtColor(clipped(hsv), cv2.COLOR_HSV2BGR))
+    yield "blurred", encode(cv2.GaussianBlur(image, (0, 0), high / 300))
+    bright = cv2.cvtColor(image, cv2.COLOR_BGR2LAB)
+    bright[..., 0] = cv2.createCLAHE(2.0, (4, 4)).apply(bright[..., 0])
+    yield "local contrast", encode(cv2.cvtColor(bright, cv2.COLOR_LAB2BGR))
+    for share in (0.01, 0.02, 0.05):
+        down, across = round(high * share), round(wide * share)
+        cropped = image[down : high - down, across : wide - across]
+        yield f"{share * 100:.0f} % cropped on each side", encode(cropped)
+    edge = high // 25
+    yield "framed", encode(cv2.copyMakeBorder(image, *[edge] * 4, cv2.BORDER_CONSTANT))
+    turn = cv2.getRotationMatrix2D((wide / 2, high / 2), 1.5, 1.06)
+    yield "straightened", encode(cv2.warpAffine(image, turn, (wide, high)))
+    yield "mirrored", encode(image[:, ::-1].copy())

@@ -591,7 +591,7 @@ def search(needles, root, haystack, distance, is_copy):
     may differ, and is_copy(match, needle) tells whether that match will do. It is the nearest
     that does, of equally near ones that of the nearest detail, then the first by path.
     """
-    hashes = np.fromiter(haystack, np.uint64, len(haystack))
+    hashes = np.fromiter(haystack, np.uint64, len(haystack)) if distance else None
 
     def nearest(needle, close):
         best = None
@@ -991,10 +991,10 @@ def main():
     info("computing hashes for haystack...")
     start = time.time()
     haystack = collections.defaultdict(list)
-    listings = [list_photographs(root)[0] for root in args.haystack]
-    for path, fingerprints, _ in hash_all(sorted(set(itertools.chain(*listings))), haystack_hash):
+    photographs = sorted({path for root in args.haystack for path in list_photographs(root)[0]})
+    for path, fingerprints, _ in hash_all(photographs, haystack_hash):
         for fingerprint in fingerprints:
-            haystack[fingerprint.hash].append((path, fingerprint))
+            haystack[fingerprint.hash] += [(path, fingerprint)]
     count = sum(map(len, haystack.values()))
     info(f"processed {count} images in {time.time() - start:.2f} seconds")
 

@@ -19,8 +19,10 @@ Words used below:
   detail     the 272 comparisons of neighbours in the thumbnail itself
   plain      said of pictures whose hash says little: skies, gradients, near-empty pages
   haystack   {hash: [(path, fingerprint)]} of the library's photographs
-  needle     a photograph of the backup, to be looked up in the haystack
-  finding    what became of a needle: found, missing or unreadable
+  library    the paths of all its photographs and films, with a hash or without
+  needle     a photograph or film of the backup, to be looked up in the haystack by its hash, or
+             in the library by its bytes
+  finding    what became of a needle: found, smaller, missing or unreadable
   directory  the findings of one folder of needles, and the verdict on it
 """
 
@@ -29,16 +31,21 @@ import collections
 import concurrent.futures
 import contextlib
 import csv
+import filecmp
+import functools
 import hashlib
 import html
 import io
 import itertools
+import math
 import os
 import pathlib
+import re
 import shutil
 import sqlite3
 import stat
 import string
+import struct
 import sys
 import threading
 import time
@@ -46,6 +53,13 @@ import typing
 
 # Admit a panorama of 2**28 pixels; OpenCV's own 2**30 would let a small file take 6 GB of memory.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # read once, at the import
+for name in ("PIXELS", "WIDTH", "HEIGHT"):
+    limit = os.environ.get(f"OPENCV_IO_MAX_IMAGE_{name}", "1")
+    if not (limit.isascii() and limit.isdecimal() and 0 < int(limit) < 2**63):
+        print(
+            f"[ERROR] OPENCV_IO_MAX_IMAGE_{name} must be a number, not {limit!r}", file=sys.stderr
+        )
+        sys.exit(2)  # OpenCV would abort
 try:
     import cv2
     import numpy as np
@@ -118,37 +132,30 @@ DETAIL = 18
 class Fingerprint(bytes):
     """What a photograph's thumbnail yields, packed, for a library has many.
 
-    hash and undecided are ints of 64 bits, detail one of 272; levels are the uint8 grey levels of
-    a plain picture at 9 x 8, and of others none.
+    hash and undecided are ints of 64 bits, detail one of 272; size is the picture's (width,
+    height) in pixels; levels are the uint8 grey levels of a plain picture at 9 x 8, of others none.
     """
 
     __slots__ = ()
     hash = property(lambda self: int.from_bytes(self[:8], "little"))
     undecided = property(lambda self: int.from_bytes(self[8:16], "little"))
     detail = property(lambda self: int.from_bytes(self[16:50], "little"))
-    levels = property(lambda self: np.frombuffer(self, np.uint8, offset=50))
+    size = property(lambda self: struct.unpack_from("<II", self, 50))
+    levels = property(lambda self: np.frombuffer(self, np.uint8, offset=58))
 
 
-def fingerprint(small):
-    """Return the Fingerprint of a thumbnail.
-
-    A blank picture, of which no dHash says anything, gets that of a checksum: it matches its
-    exact copies only.
-    """
+def fingerprint(small, size):
+    """Return the Fingerprint of a thumbnail of a picture of (width, height) pixels."""
     small_half = half(small)
     value = dhash(small_half)
-    is_plain = count_changes(value) <= PLAIN
-    if is_plain and np.ptp(small) < BLANK:
-        return checksum(small.tobytes())
     gaps = np.abs(np.diff(small_half)).ravel()
     closest = np.argsort(gaps, kind="stable")[:MOST_UNDECIDED]
     undecided = sum(1 << i for i in closest[gaps[closest] <= CLOSE].tolist())
     detail = np.packbits(np.diff(small) > RAMP / 2).tobytes()
     levels = b""
-    if is_plain:
+    if count_changes(value) <= PLAIN:
         levels = np.round(cv2.resize(small, (9, 8)) / 256).astype(np.uint8).tobytes()
-    head = value.to_bytes(8, "little") + undecided.to_bytes(8, "little")
-    return Fingerprint(head + detail + levels)
+    return Fingerprint(struct.pack("<QQ34sII", value, undecided, detail, *size) + levels)
 
 
 def half(small):
@@ -156,8 +163,9 @@ def half(small):
     return cv2.resize(small, (9, 8)) - RAMP * np.arange(9, dtype=np.float32)
 
 
-def checksum(data):
-    return Fingerprint(hashlib.blake2b(data, digest_size=8).digest() + bytes(42))
+def is_blank(small):
+    """Whether a thumbnail is of a picture of which no dHash says anything."""
+    return np.ptp(small) < BLANK and count_changes(dhash(half(small))) <= PLAIN
 
 
 def count_changes(value):
@@ -177,30 +185,52 @@ def count_changes(value):
 
 
 def article_hash(data):
-    """Return the Fingerprint of a file's bytes with the article's hash, and nothing besides."""
-    return [Fingerprint(dhash(decode(data, cv2.IMREAD_COLOR)).to_bytes(50, "little"))]
+    """Return a list with the Fingerprint that has the article's hash, and nothing besides."""
+    return [Fingerprint(dhash(decode(data, cv2.IMREAD_COLOR)).to_bytes(58, "little"))]
 
 
-def photograph_hash(data):
-    """Return the Fingerprint of a file's bytes, in a list: that of the picture's thumbnail.
+def photograph_hash(data, rotated=False):
+    """Return a list with the Fingerprint of the photograph in data, upright.
 
-    As no hash of the first page may stand for the others, a TIFF of several pages has that of a
-    checksum of the file. Raises what decode raises.
+    With rotated three more follow, of it turned by 90, 180 and 270 degrees. The list is empty
+    where only bytes can tell: of a file with several pictures, as the first must not vouch for
+    the others, and of a blank picture. Raises what decode raises, and ImportError.
     """
-    if has_more_pages(data):
-        decode(data, cv2.IMREAD_COLOR)  # a damaged one has no hash
-        return [checksum(data)]
-    return [fingerprint(thumbnail(decode_grey(data)))]
+    image, size = decode_photograph(data)
+    if image is None:
+        return []
+    thumbnails = [thumbnail(image)]
+    if rotated:
+        aside = thumbnail(cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE))
+        thumbnails += [aside, thumbnails[0][::-1, ::-1], aside[::-1, ::-1]]
+    if any(is_blank(small) for small in thumbnails):
+        return []
+    return [fingerprint(small, size) for small in thumbnails]
 
 
 def rotated_hash(data):
-    """Return a photograph's Fingerprint, and those of it turned by 90, 180 and 270 degrees."""
-    if has_more_pages(data):
-        return photograph_hash(data)
-    image = decode_grey(data)
-    upright, turned = thumbnail(image), thumbnail(cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE))
-    thumbnails = upright, turned, upright[::-1, ::-1], turned[::-1, ::-1]
-    return [fingerprint(small) for small in thumbnails]
+    return photograph_hash(data, rotated=True)
+
+
+def decode_photograph(data):
+    """Return the greyscale image in data and its whole (width, height).
+
+    A large JPEG's image is smaller than that; of several pictures in one file the image is None.
+    """
+    if is_heif(data):
+        return decode_heif(data)
+    if data.startswith(JPEG_START):
+        return decode_jpeg(data)
+    # libpng's own conversion to greyscale is biased, and reduced reading aliases: read colours.
+    image = cv2.cvtColor(decode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2GRAY)
+    size = image.shape[::-1]
+    if has_more_pages(data) or is_animation(data):
+        return None, size
+    if changes_in(image) <= PLAIN:
+        if image.size > 2**26:
+            raise ValueError("it looks plain, and it is too large for a closer look")
+        image = look_closer(image, decode(data, cv2.IMREAD_UNCHANGED))
+    return image, size
 
 
 def has_more_pages(data):
@@ -223,19 +253,24 @@ def has_more_pages(data):
     return number(first + 2 + 12 * number(first, 2), 4) > 0
 
 
-def decode_grey(data):
-    """Decode data into a greyscale image, a large JPEG at a part of its size."""
-    if data.startswith(JPEG_START):
-        return decode_grey_jpeg(data)
-    # libpng's own conversion to greyscale is biased, and reduced reading aliases: read colours.
-    image = cv2.cvtColor(decode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2GRAY)
-    return look_closer(data, image) if changes_in(image) <= PLAIN else image
+def is_animation(data):
+    """Whether data has a second picture, where its header says that it may be an animation."""
+    may_be = (
+        data.startswith(b"GIF8")
+        or (data.startswith(b"RIFF") and b"ANIM" in data[:64])
+        or (data.startswith(b"\x89PNG") and b"acTL" in data[: data.find(b"IDAT")])
+        or (data[4:8] == b"ftyp" and b"avis" in brands(data))
+    )
+    if not may_be:
+        return False
+    _, animation = cv2.imdecodeanimation(np.frombuffer(data, np.uint8), 0, 2)
+    return len(animation.frames) > 1
 
 
-def decode_grey_jpeg(data):
+def decode_jpeg(data):
     """Decode a JPEG, as small as its shorter side keeps 256 pixels; with 128 copies are lost."""
-    shorter = min(jpeg_size(data))
-    scales = (flag for scale, flag in JPEG_SCALES.items() if -(-shorter // scale) >= 256)
+    height, width = jpeg_size(data)
+    scales = (flag for scale, flag in JPEG_SCALES.items() if min(height, width) > 255 * scale)
     image = decode(data, next(scales, cv2.IMREAD_GRAYSCALE))
     if not data.endswith(JPEG_END):
         # libjpeg fills what is missing with grey 128; two stumps would look like copies.
@@ -243,25 +278,24 @@ def decode_grey_jpeg(data):
         for edge in (image[-high:], image[:high], image[:, -wide:], image[:, :wide]):
             if (edge == 128).all():
                 raise ValueError("the end of the file is missing, and with it part of the picture")
-    return image
+    if (width > height) != (image.shape[1] > image.shape[0]):  # it was stored on its side
+        width, height = height, width
+    return image, (width, height)
 
 
-def look_closer(data, image):
-    """Decode what looks plain as image once more: for its transparency, or the depths of 16 bits.
+def look_closer(image, whole):
+    """Return what shows most of a picture that looks plain as image: that, or a layer of whole.
 
-    Return what shows most, the picture as it is, or where that is no longer plain its alpha
-    channel, or its 16 bits with as many pixels at each level (so that no hot one hides a dark
-    scan), in uint16 with 256 to a level.
+    The layers are its transparency, and its 16 bits with as many pixels at each level, so that no
+    hot one hides a dark scan (in uint16, 256 to a level). They count where they are not plain.
     """
-    if image.size > 2**26:
-        raise ValueError("it looks plain, and it is too large for a closer look")
-    whole = np.atleast_3d(decode(data, cv2.IMREAD_UNCHANGED))
-    layers, channels = [], whole.shape[2]
-    if channels in (2, 4):
+    whole, layers = np.atleast_3d(whole), []
+    if whole.shape[2] in (2, 4):
         layers.append(np.ascontiguousarray(whole[:, :, -1]))
     if whole.dtype != np.uint8:
+        colours = whole.shape[2] > 2
         layers.append(
-            whole[:, :, 0] if channels < 3 else cv2.cvtColor(whole[:, :, :3], cv2.COLOR_BGR2GRAY)
+            cv2.cvtColor(whole[:, :, :3], cv2.COLOR_BGR2GRAY) if colours else whole[:, :, 0]
         )
     layers = [layer if layer.dtype == np.uint8 else equalized(layer) for layer in layers]
     richest = max(layers, key=changes_in, default=image)
@@ -277,6 +311,72 @@ def equalized(layer):
         layer = cv2.normalize(layer, None, 0, 65535, cv2.NORM_MINMAX, cv2.CV_16U)
     histogram = cv2.calcHist([layer], [0], None, [65536], [0, 65536])
     return np.take((histogram.cumsum() * (65280 / layer.size)).astype(np.uint16), layer)
+
+
+def is_heif(data):
+    """Whether data is a HEIC or one of its kin, as its first box says (ISO/IEC 23008-12)."""
+    return data[4:8] == b"ftyp" and bool(brands(data) & HEIF) and not brands(data) & AVIF
+
+
+def brands(data):
+    end = min(int.from_bytes(data[:4], "big"), 256)
+    return {data[8:12], *(data[place : place + 4] for place in range(16, end, 4))}
+
+
+SEQUENCES = {b"hevc", b"hevx", b"msf1"}
+HEIF, AVIF = {b"heic", b"heix", b"heim", b"heis", b"mif1"} | SEQUENCES, {b"avif", b"avis"}
+
+
+def decode_heif(data):
+    """Decode a HEIC as decode_photograph does, with pillow-heif. Raises ImportError without it."""
+    heif = pillow_heif()
+    # What is cut off decodes into flat green, without an error.
+    if not boxes_fit(data):
+        raise ValueError("the HEIC is damaged, or its end is missing")
+    try:
+        picture = heif.open_heif(data, bgr_mode=True)  # upright by irot and imir, not by EXIF
+        width, height = picture.size
+        if len(picture) > 1 or data[8:12] in SEQUENCES:
+            return None, (width, height)
+        if width * height > most_pixels():
+            raise ValueError(TOO_LARGE.format(most_pixels()))
+        whole = np.asarray(picture)
+    except (EOFError, IndexError, OSError, RuntimeError, SyntaxError) as error:
+        raise ValueError(f"a HEIC that can't be decoded: {error}") from error
+    image = whole if whole.ndim == 2 else cv2.cvtColor(whole[:, :, :3], cv2.COLOR_BGR2GRAY)
+    return look_closer(image, whole) if changes_in(image) <= PLAIN else image, (width, height)
+
+
+def pillow_heif():
+    """Import pillow-heif, which costs a moment, where it is there in a version that is safe."""
+    try:
+        import pillow_heif as module
+
+        version = tuple(map(int, module.__version__.split(".")[:2]))
+    except (ImportError, AttributeError, ValueError):  # or it failed in another thread
+        version = 0, 0
+    if version < (1, 8):  # older ones crash on damaged files
+        raise ImportError(NO_HEIF)
+    module.options.DECODE_THREADS = 1
+    return module
+
+
+NO_HEIF = "to decode HEIC, run: python -m pip install 'pillow-heif>=1.8'"
+
+
+def boxes_fit(data):
+    """Whether the boxes of an ISO base media file (ISO/IEC 14496-12) fit it."""
+    place = 0
+    while place < len(data):
+        length = int.from_bytes(data[place : place + 4], "big")
+        if length == 1:
+            length = int.from_bytes(data[place + 8 : place + 16], "big")
+        if length == 0:  # up to the end
+            return True
+        place += length
+        if length < 8 or place > len(data):
+            return False
+    return True
 
 
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
@@ -354,19 +454,19 @@ def hash_file(path, hash_function):
         data = read(path)
         with decoding_alone() if is_large(data) else contextlib.nullcontext():
             return hash_function(data), ""
-    except (OSError, MemoryError, ValueError, cv2.error) as error:
+    except (OSError, MemoryError, ValueError, ImportError, cv2.error) as error:
         return [], reason(error)
 
 
-def read(path):
-    """Return the bytes of the file at path. Raises OSError, or ValueError where there are none."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
+def read(path, most=-1):
+    """Return the bytes of the file at path, or so many. Raises OSError or ValueError."""
+    info = os.stat(path)
+    if not stat.S_ISREG(info.st_mode):
         raise ValueError("not a regular file")
     with open(path, "rb", buffering=0) as file:  # opens any name, which imread does not
-        data = file.read()
-    if not data:
-        raise ValueError("the file is empty")
-    return data
+        if not info.st_size:
+            raise ValueError("the file is empty")
+        return file.read(most)
 
 
 def is_large(data):
@@ -376,7 +476,13 @@ def is_large(data):
         return height * width > 2**26
     if data.startswith(b"\x89PNG"):  # of up to 8 bytes a pixel
         return int.from_bytes(data[16:20], "big") * int.from_bytes(data[20:24], "big") > 2**25
+    if is_heif(data):  # a picture's size is in an ispe box, which may lie at the file's end
+        sizes = ISPE.findall(data)
+        return any(int.from_bytes(w, "big") * int.from_bytes(h, "big") > 2**25 for w, h in sizes)
     return True
+
+
+ISPE = re.compile(rb"ispe\0{4}(.{4})(.{4})", re.DOTALL)
 
 
 def decoding_alone():
@@ -396,52 +502,130 @@ def reason(error):
     elif isinstance(error, MemoryError):
         text = "not enough memory"
     elif isinstance(error, cv2.error) and "IMAGE_PIXELS" in text:
-        limit = os.environ.get("OPENCV_IO_MAX_IMAGE_PIXELS", 2**30)  # a worker's may be its own
-        text = f"it has more than {limit} pixels; raise OPENCV_IO_MAX_IMAGE_PIXELS to read it"
+        text = TOO_LARGE.format(most_pixels())
     elif isinstance(error, cv2.error):
         text = error.err or text
     return " ".join(text.split())
+
+
+TOO_LARGE = "it has more than {} pixels; raise OPENCV_IO_MAX_IMAGE_PIXELS to read it"
+
+
+def most_pixels():
+    return int(os.environ.get("OPENCV_IO_MAX_IMAGE_PIXELS", 2**30))  # a worker's may be its own
 
 
 # ------------------------------------------------------------------------------------------------
 # From many files to their hashes
 # ------------------------------------------------------------------------------------------------
 
-# The endings that imutils lists, and the others that OpenCV decodes.
-ENDINGS = (*paths.image_types, ".webp", ".avif", ".gif", ".jp2")
+# What OpenCV decodes beyond what imutils lists, and what pillow-heif does.
+DECODED = set(
+    """.webp .avif .gif .jp2 .j2k .jpe .jfif .jif .mpo .dib .pbm .pgm .ppm .pnm .pxm .pam .pfm .sr
+    .ras .hdr .pic .heic .heif .hif""".split()
+).union(paths.image_types)
+# Photographs that nothing here decodes, raw ones above all, and films: their bytes are compared.
+# A raw file found through the small JPEG in it would invite people to delete the negative.
+UNDECODED = set(
+    """.dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .srw .orf .ori .raf .rw2 .raw .rwl .pef .ptx
+    .x3f .3fr .fff .erf .kdc .dcr .dcs .k25 .mrw .mdc .mef .mos .iiq .cap .gpr .bay .jxl .jxr .wdp
+    .hdp .psd .psb .heics .heifs .avifs .exr
+    .mov .mp4 .m4v .avi .mpg .mpeg .mpe .m1v .m2v .mts .m2ts .m2t .tod .mod .3gp .3gpp .3g2 .wmv
+    .asf .mkv .webm .vob .flv .f4v .dv .ogv .qt .mxf .divx .rm .rmvb .insv .lrv .360""".split()
+)
 BATCH = 8  # files a task; of small files, four cost a tenth more time
 IN_FLIGHT = 256  # tasks handed out at once: enough for a cluster, and bounded
+SHOWN = 20  # folders that are named one by one
 
 
-def list_photographs(root, is_needles=False):
-    """Return the sorted paths of the images below root, and the folders that can't be listed.
+class Listing(typing.NamedTuple):
+    files: list  # the sorted paths of the photographs and films
+    hidden: list  # those of which the name begins with a dot
+    others: list  # the paths of other files
+    folders: set  # all folders walked, each as folder_id gives it
+    unlisted: list  # paths of the folders that can't be listed
 
-    What else is left out is told, but for hidden files: other files, links to directories.
+
+def list_files(root, endings, ours=()):
+    """Return the Listing of what lies below root and has one of the endings, and of what has not.
+
+    Left out are our own reports and caches, by their absolute paths, and other hidden files.
     """
-    listed = paths.list_files(root, ENDINGS)
-    photographs = sorted(path for path in listed if not os.path.basename(path).startswith("."))
-    others, only_others, unlisted = collections.Counter(), [], []
-    for folder, subfolders, names in os.walk(root, onerror=unlisted.append):
-        for link in (os.path.join(folder, name) for name in subfolders):
-            if os.path.islink(link):
-                warn(f"{link}: a link to a directory, not followed")
-        names = [name.lower() for name in names if not name.startswith(".")]
-        others_here = [name for name in names if not name.endswith(ENDINGS)]
-        others.update(os.path.splitext(name)[1] or "without an ending" for name in others_here)
-        if names and len(others_here) == len(names):
-            only_others.append(folder)
-    for error in unlisted:
-        warn(f"cannot list {error.filename}: {error.strerror}")
-    if others:
-        endings = ", ".join(f"{ending} {count}" for ending, count in others.most_common())
-        skipped = f"skipped {others.total()} files that are not images OpenCV reads"
-        warn(f"{root}: {skipped}: {endings}")
-    for folder in sorted(only_others) if is_needles else ():
-        name = name_below(root, folder)
-        warn(f"{name}: no image that OpenCV reads, only other files; look into it")
-    if not photographs:
-        warn(f"{root}: no images")
-    return photographs, [error.filename for error in unlisted]
+    listing = Listing([], [], [], set(), [])
+    for folder, names in walk(root, listing.unlisted):
+        listing.folders.add(folder_id(folder))
+        for name in names:
+            path = os.path.join(folder, name)
+            is_known = ending_of(name) in endings
+            if not name.startswith("."):
+                if is_known:
+                    listing.files.append(path)
+                elif os.path.abspath(path) not in ours:
+                    listing.others.append(path)
+            elif is_known and not name.startswith("._"):  # macOS's own, beside each file
+                listing.hidden.append(path)
+    listing.files.sort()
+    return listing
+
+
+def walk(root, unlisted):
+    """Yield each folder from root down, and the names of its files; follow no link.
+
+    As os.walk, which before Python 3.12 recurses and ends at a depth of a thousand folders. What
+    can't be listed is told, and put into unlisted.
+    """
+    folders = [root]
+    while folders:
+        folder, names = folders.pop(), []
+        try:
+            with os.scandir(folder) as entries:
+                entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
+        except OSError as error:
+            warn(f"cannot list {folder}: {error.strerror}")
+            unlisted.append(folder)
+            continue
+        for entry in entries:
+            is_link = entry.is_symlink() or getattr(entry, "is_junction", bool)()
+            if not (os.path.isdir(entry.path) if is_link else entry.is_dir()):
+                names.append(entry.name)
+            elif is_link:
+                warn(f"{entry.path}: a link to a directory, not followed")
+            else:
+                folders.append(entry.path)
+        yield folder, names
+
+
+def tell_what_is_left_out(root, listing, is_needles=False):
+    if listing.others:
+        endings = collections.Counter(map(ending_of, listing.others))
+        shown = [f"{end or 'without an ending'} {n}" for end, n in endings.most_common(10)]
+        more = f" and {len(endings) - 10:,} more" if len(endings) > 10 else ""
+        skipped = f"{len(listing.others):,} files that are neither photographs nor films"
+        warn(f"{root}: {skipped} are not searched for: {', '.join(shown)}{more}")
+    if listing.hidden:
+        skipped = f"{len(listing.hidden):,} hidden photographs and films are not searched for"
+        warn(f"{root}: {skipped}, such as {min(listing.hidden)}")
+    left_out = {os.path.dirname(path) for path in listing.others + listing.hidden}
+    unsearched = sorted(left_out.difference(map(os.path.dirname, listing.files)))
+    for folder in unsearched[:SHOWN] if is_needles else ():
+        warn(f"{name_below(root, folder)}: only files that are not searched for; look into it")
+    if is_needles and len(unsearched) > SHOWN:
+        warn(f"and {len(unsearched) - SHOWN:,} more folders with only such files")
+    if not listing.files:
+        warn(f"{root}: no photographs and no films")
+
+
+def ending_of(path):
+    """Return what a path ends in, in lower case; nothing where that is too long for an ending."""
+    ending = os.path.splitext(path)[1].lower()
+    return ending if len(ending) <= 12 else ""
+
+
+@functools.cache
+def folder_id(folder):
+    """Return what a folder is known by whatever its path: its device and inode."""
+    info = os.stat(folder)
+    return (info.st_dev, info.st_ino) if info.st_ino else os.path.realpath(folder)
 
 
 class Hashed(typing.NamedTuple):
@@ -455,48 +639,52 @@ class Batch(typing.NamedTuple):
     kept: dict  # {path: Fingerprints} of those that the cache knows
     keys: dict  # {path: key in the cache} of the others
     missing: list  # the others' paths
-    future: concurrent.futures.Future | None  # of what hash_batch returns
+    wait: typing.Callable  # returns what hash_batch returns of them
 
 
-def hash_photographs(photographs, executor, hash_function, cache=None):
-    """Yield a Hashed for each path, in order.
+def hash_files(files, submit, hash_function, cache=None):
+    """Yield a Hashed for each path, in order; no one looks into what can't be decoded.
 
-    executor is a concurrent.futures one, of threads here or of a cluster's workers; hash_function
-    takes a file's bytes and returns a list of Fingerprints.
+    submit hands a call out, to threads here or to a cluster's workers, and returns a function
+    that waits for its result; hash_function takes a file's bytes and returns a list of
+    Fingerprints.
     """
-    source, in_flight = iter(photographs), collections.deque()
+    source, in_flight = iter(files), collections.deque()
     while True:
         while len(in_flight) < IN_FLIGHT and (batch := list(itertools.islice(source, BATCH))):
-            in_flight.append(start(batch, executor, hash_function, cache))
+            in_flight.append(start(batch, submit, hash_function, cache))
         if not in_flight:
             return
         yield from finish(in_flight.popleft(), cache)
 
 
-def start(batch, executor, hash_function, cache):
-    """Hand out those of the batch's paths whose hash the cache has not kept."""
+def start(batch, submit, hash_function, cache):
+    """Hand out those of the batch's paths whose Fingerprints the cache has not kept."""
+    batch_decoded = [path for path in batch if ending_of(path) in DECODED]
     kept, keys = {}, {}
-    for path in batch if cache else ():
+    for path in batch_decoded if cache else ():
         with contextlib.suppress(OSError):  # it is named when it is read
             keys[path], fingerprints = cache.find(path, hash_function.__name__)
-            if fingerprints:
+            if fingerprints is not None:
                 kept[path] = fingerprints
-    missing = [path for path in batch if path not in kept]
+    missing = [path for path in batch_decoded if path not in kept]
     places = [os.path.abspath(path) for path in missing]  # a worker runs elsewhere
-    future = executor.submit(hash_batch, places, hash_function) if places else None
-    return Batch(batch, kept, keys, missing, future)
+    wait = submit(hash_batch, places, hash_function) if places else list
+    return Batch(batch, kept, keys, missing, wait)
 
 
 def finish(batch, cache):
     """Yield a Hashed for each path of the batch; put what is new into the cache."""
     try:
-        hashed = batch.future.result() if batch.future else []
-    except Exception as error:  # a cluster gave up; a thread catches its own
+        hashed = batch.wait()
+    except ConnectionError:  # the cluster is gone
+        raise
+    except Exception as error:  # a cluster gave up a task; a thread catches its own
         hashed = [([], f"hashing failed: {type(error).__name__}")] * len(batch.missing)
     hashed = dict(zip(batch.missing, hashed, strict=True))
     for path in batch.paths:
-        fingerprints, reason = hashed.get(path, (batch.kept.get(path), ""))
-        if path in hashed and path in batch.keys:
+        fingerprints, reason = hashed.get(path, (batch.kept.get(path, []), ""))
+        if path in hashed and path in batch.keys and not reason:
             cache.put(batch.keys[path], fingerprints)
         # A cluster sends plain bytes.
         yield Hashed(path, [Fingerprint(each) for each in fingerprints], reason)
@@ -529,19 +717,21 @@ class Cache:
         )
 
     def find(self, path, way):
-        """Return the key by which to put the Fingerprints of path, hashed in a way (a name).
+        """Return the key by which to put what path yields, hashed in a way (a name), and that.
 
-        And those Fingerprints, if they are kept.
+        It is a list of Fingerprints, or None if nothing is kept.
         """
         info = os.stat(path)
         place = os.fsencode(os.path.abspath(path))
         key = place, f"{way} {self.RECIPE}", info.st_size, info.st_mtime_ns
         where = "path = ? AND recipe = ? AND size = ? AND mtime_ns = ? ORDER BY turned"
-        rows = self.database.execute(f"SELECT fingerprint FROM fingerprints WHERE {where}", key)
-        return key, [row[0] for row in rows]
+        query = f"SELECT fingerprint FROM fingerprints WHERE {where}"
+        rows = [row for (row,) in self.database.execute(query, key)]
+        return key, [row for row in rows if row] if rows else None
 
     def put(self, key, fingerprints):
-        self.rows += [(*key, turned, each) for turned, each in enumerate(fingerprints)]
+        rows = enumerate(fingerprints or [b""])  # an empty one: only its bytes can tell
+        self.rows += [(*key, turned, each) for turned, each in rows]
         if time.monotonic() - self.saved > 0.5:
             self.save()
 
@@ -564,54 +754,77 @@ class Cache:
 class Finding(typing.NamedTuple):
     needle: str
     directory: str
-    status: str  # found, missing or unreadable
-    distance: int | str  # decided bits in which the hashes differ
-    match: str
+    status: str  # found, smaller (found, but only with fewer pixels), missing or unreadable
+    distance: int | str = ""  # decided bits in which the hashes differ
+    match: str = ""
+    pixels: str = ""  # such as 4000x3000, of the needle and of the match
+    match_pixels: str = ""
 
 
 class Directory(typing.NamedTuple):
     name: str
     findings: list  # none where the folder can't be listed
 
+    def count(self, *statuses):
+        return sum(finding.status in statuses for finding in self.findings)
+
     @property
     def found(self):
-        return sum(finding.status == "found" for finding in self.findings)
+        return self.count("found", "smaller")
 
     @property
     def verdict(self):
         if not self.found:
-            return "Check these folders"
-        return "All found" if self.found == len(self.findings) else "Partly found"
+            return VERDICTS[0]
+        if self.found < len(self.findings):
+            return VERDICTS[1]
+        return VERDICTS[2] if self.count("smaller") else VERDICTS[3]
+
+    @property
+    def summary(self):
+        if not self.findings:
+            return "cannot be listed"
+        smaller = self.count("smaller")
+        more = f", {smaller} of them only smaller" if smaller else ""
+        return f"{self.found} of {len(self.findings)} found{more}"
 
 
-def search(needles, root, haystack, distance, is_copy):
-    """Yield a Finding for each needle, a Hashed; root is the needles' own.
+VERDICTS = "Check these folders", "Partly found", "Found, but some only smaller", "All found"
+
+
+def search(needles, root, haystack, distance):
+    """Yield a Finding for each needle, a Hashed with Fingerprints; root is the needles' own.
 
     haystack is {hash: [(path, Fingerprint)]}, distance the most decided bits in which two hashes
-    may differ, and is_copy(match, needle) tells whether that match will do. It is the nearest
-    that does, of equally near ones that of the nearest detail, then the first by path.
+    may differ. A match that is not smaller is the best, then the nearest, of equally near ones
+    that of the nearest detail, then the first by path.
     """
     hashes = np.fromiter(haystack, np.uint64, len(haystack)) if distance else None
 
-    def nearest(needle, close):
+    def best(needle, close):
         best = None
         for match in alike(close, haystack, DETAIL + 10 * distance):
-            if (not best or match < best) and is_copy(match[2], needle.path):
+            if (not best or match < best) and not is_same_file(match[3], needle.path):
                 best = match
-                if best[:2] == (0, 0):  # no other is nearer
+                if best[:3] == (False, 0, 0):  # no other is better
                     break
         return best
 
     for needle in needles:
-        match = nearest(needle, look_up(needle, haystack))
-        if not match and distance:
-            match = nearest(needle, look_around(needle, hashes, distance))
-        status = "missing" if needle.fingerprints else "unreadable"
-        directory = name_below(root, os.path.dirname(needle.path))
+        match = best(needle, look_up(needle, haystack))
+        if distance and (not match or match[0]):
+            match = best(needle, look_around(needle, hashes, distance))
+        pixels = in_pixels(needle.fingerprints[0])
+        finding = Finding(needle.path, name_below(root, os.path.dirname(needle.path)), "missing")
         if match:
-            yield Finding(needle.path, directory, "found", match[0], match[2])
-        else:
-            yield Finding(needle.path, directory, status, "", "")
+            smaller, bits, _, path, other = match
+            status = "smaller" if smaller else "found"
+            finding = Finding(*finding[:2], status, bits, path, pixels, in_pixels(other))
+        yield finding._replace(pixels=pixels)
+
+
+def in_pixels(fingerprint):
+    return "{}x{}".format(*fingerprint.size) if any(fingerprint.size) else ""
 
 
 def look_up(needle, haystack):
@@ -641,17 +854,18 @@ def look_around(needle, hashes, distance):
 
 
 def alike(close, haystack, slack):
-    """Yield (distance, detail that differs, path) of the photographs that are alike.
+    """Yield (is smaller, distance, detail that differs, path, Fingerprint) of what is alike.
 
     close is what look_up or look_around yields, slack the most comparisons of detail that may
-    differ. Two plain pictures must besides differ by about the same level everywhere.
+    differ. Two plain pictures must besides differ by about the same level everywhere. Smaller is
+    what has less than nine tenths of the needle's pixels.
     """
     for fingerprint, distance, value in close:
-        levels = fingerprint.levels
+        detail, levels, pixels = fingerprint.detail, fingerprint.levels, math.prod(fingerprint.size)
         for path, other in haystack[value]:
-            detail = (fingerprint.detail ^ other.detail).bit_count()
-            if detail <= slack and levels_agree(levels, other.levels):
-                yield distance, detail, path
+            differ = (detail ^ other.detail).bit_count()
+            if differ <= slack and levels_agree(levels, other.levels):
+                yield 10 * math.prod(other.size) < 9 * pixels, distance, differ, path, other
 
 
 def levels_agree(levels, others):
@@ -660,39 +874,102 @@ def levels_agree(levels, others):
     return np.ptp(levels.astype(int) - others) <= max(2, np.ptp(levels) / 12)
 
 
-def copy_rule(haystack_roots, needles_root):
-    """Return a function that tells whether a match is a copy that will outlive the needle.
+def compare(needles, root, library):
+    """Yield a Finding for each needle, a Hashed without Fingerprints: found by equal bytes only.
 
-    It must be another file, and it must not go when the needles go: a haystack file that really
-    lies among the needles will do only where a haystack directory lies there too.
+    library are paths of files; of those as large as a needle the first 64 KB are read, and the
+    rest where these agree.
     """
-    needles_root = os.path.realpath(needles_root)
-    roots = [os.path.realpath(root) for root in haystack_roots]
-    kept = [root for root in roots if lies_in(root, needles_root)]
+    sizes = {needle.path: size_of(needle.path) for needle in needles}
+    as_large = {size: [] for size in sizes.values() if size}
+    for path in library:
+        as_large.get(size_of(path), []).append(path)
 
-    def is_copy(match, needle):
-        match = os.path.realpath(match)
-        if lies_in(match, needles_root) and not any(lies_in(match, root) for root in kept):
+    @functools.cache
+    def start(path):
+        try:
+            return hashlib.blake2b(read(path, 2**16), digest_size=16).digest()
+        except (OSError, ValueError):
+            return path
+
+    def is_same(path, other):
+        try:
+            return start(path) == start(other) and filecmp.cmp(path, other, shallow=False)
+        except OSError:
             return False
-        if match == os.path.realpath(needle):
+
+    for needle in needles:
+        others = as_large.get(sizes[needle.path], ())
+        same = (o for o in others if not is_same_file(o, needle.path) and is_same(o, needle.path))
+        match, why = next(same, None), needle.reason
+        if not match and not why:  # no one has opened it yet
+            try:
+                read(needle.path, 0)
+            except (OSError, ValueError) as error:
+                why = reason(error)
+                warn(f"cannot read {needle.path}: {why}")
+        place = needle.path, name_below(root, os.path.dirname(needle.path))
+        if match:
+            yield Finding(*place, "found", 0, match)
+        else:
+            yield Finding(*place, "unreadable" if why and why != NO_HEIF else "missing")
+
+
+def size_of(path):
+    """Return a file's size in bytes, 0 of what is no file."""
+    with contextlib.suppress(OSError):
+        info = os.stat(path)
+        return info.st_size if stat.S_ISREG(info.st_mode) else 0
+    return 0
+
+
+def is_same_file(first, second):
+    """Whether two paths lead to one file (or one of them nowhere), so that they are no copies.
+
+    Two hard links are two, even if the file system tells a file's names in two ways.
+    """
+    try:
+        info = os.stat(first)
+        if not os.path.samestat(info, os.stat(second)):
             return False
-        try:  # where case does not matter, or by two mounts, one file has two real paths
-            file = os.stat(needle)
-            return file.st_nlink > 1 or not os.path.samestat(file, os.stat(match))
-        except OSError:  # one of them has vanished
+    except OSError:
+        return True
+    return info.st_nlink == 1 or os.path.realpath(first) == os.path.realpath(second)
+
+
+def lasting(library, roots, needles_root, needles):
+    """Return a function: will the library's file at a path be there when the needles are gone?
+
+    Yes if it lies outside the needles, or in a haystack directory inside them, or if the needles
+    are the only haystack. Where a file lies tells its real folder, whatever its path. library are
+    the Listings of the haystack's roots, needles is that of the needles.
+    """
+    inside = [folder_id(root) in needles.folders for root in roots]
+    same = [folder_id(root) == folder_id(needles_root) for root in roots]
+    going = set(needles.folders)
+    if all(same):
+        warn(f"{needles_root}: searched in itself, so both copies lie in the needles")
+        going = set()
+    for listing, is_inside, is_same in zip(library, inside, same, strict=True):
+        if is_inside and not is_same:
+            going -= listing.folders
+
+    def lasts(path):
+        try:
+            real = os.path.realpath(path) if os.path.islink(path) else path
+            return folder_id(os.path.dirname(real)) not in going
+        except OSError:  # it has vanished
             return False
 
-    return is_copy
-
-
-def lies_in(path, folder):
-    return path == folder or path.startswith(os.path.join(folder, ""))
+    return lasts
 
 
 def by_directory(findings, unlisted, root):
     """Return the findings as sorted Directories, with those of the folders that can't be listed."""
     folders = {path: [] for path in unlisted}
-    for finding in findings:  # by path: two folders may go by one name, root's and another's
+    for finding in sorted(
+        findings
+    ):  # by path: two folders may go by one name, root's and another's
         folders.setdefault(os.path.dirname(finding.needle), []).append(finding)
     directories = [Directory(name_below(root, path), inside) for path, inside in folders.items()]
     return sorted(directories, key=lambda directory: directory.name)
@@ -712,7 +989,10 @@ def name_below(root, folder):
 def text_report(directories, root):
     """The needles that were not found or could not be read, one path a line."""
     findings = (finding for directory in directories for finding in directory.findings)
-    return os.fsencode("".join(f"{f.needle}\n" for f in findings if f.status != "found"))
+    lacking = (f.needle for f in findings if f.status in ("missing", "unreadable"))
+    # To rsync a line that begins with # or ; is a comment, to many one with - an option.
+    safe = (os.path.join(".", path) if path[0] in "#;-" else path for path in lacking)
+    return os.fsencode("".join(f"{path}\n" for path in safe))
 
 
 def table_report(directories, root):
@@ -726,14 +1006,16 @@ def table_report(directories, root):
 
 def page_report(directories, root):
     """A page that shows every needle, each found one beside its match."""
-    sections = {"Check these folders": [], "Partly found": [], "All found": []}
+    sections = {verdict: [] for verdict in VERDICTS}
     for directory in directories:
         sections[directory.verdict].append(page_section(directory))
     statuses = collections.Counter(f.status for each in directories for f in each.findings)
     totals = ", ".join(f"{statuses[key]} {key}" for key in ("found", "missing", "unreadable"))
+    if statuses["smaller"]:
+        totals += f", {statuses['smaller']} found only smaller"
     page = PAGE.substitute(
         title=f"What {escaped(root)} holds that the library lacks",
-        totals=f"{statuses.total()} photographs in {len(directories)} folders: {totals}.",
+        totals=f"{statuses.total()} photographs and films in {len(directories)} folders: {totals}.",
         sections="".join(
             f"<h2>{verdict} ({len(inside)})</h2>\n{''.join(inside)}"
             for verdict, inside in sections.items()
@@ -744,20 +1026,27 @@ def page_report(directories, root):
 
 
 def page_section(directory):
-    """One needle directory of the page, missing photographs first; folded where all are found."""
+    """One needle directory of the page, missing files first; folded where all are found."""
     items = []
-    for finding in sorted(directory.findings, key=lambda finding: finding.status == "found"):
-        shown = figure(finding.needle, f"<b>{finding.status}</b>", finding.status != "unreadable")
-        if finding.status == "found":
+    for finding in sorted(directory.findings, key=lambda f: ("smaller", "found").count(f.status)):
+        caption = f"<b>{finding.status}</b>"
+        if finding.status == "smaller":
+            sizes = (f"{pixels.replace('x', ' x ')}" for pixels in finding[-2:])
+            caption += ": {}, the match {}".format(*sizes)
+        shown = figure(finding.needle, caption, finding.status != "unreadable")
+        if finding.match:
             folder = escaped(os.path.dirname(finding.match))
             bits = "1 bit" if finding.distance == 1 else f"{finding.distance} bits"
             shown += figure(finding.match, f"{bits} apart, in {folder}")
         items.append(f'<li class="{finding.status}">{shown}</li>\n')
-    total = len(directory.findings)
-    summary = f"{directory.found} of {total} found" if total else "cannot be listed"
-    fold = "<details>" if directory.verdict == "All found" else "<details open>"
-    title = f"<summary><h3>{escaped(directory.name)}</h3> <small>{summary}</small></summary>"
+    verdict = VERDICTS.index(directory.verdict)
+    fold = "<details>" if verdict == 3 else "<details open>"
+    name, mark = escaped(directory.name), ' class="smaller"' if verdict == 2 else ""
+    title = f"<summary{mark}><h3>{name}</h3> <small>{directory.summary}</small></summary>"
     return f"{fold}{title}\n<ul>\n{''.join(items)}</ul></details>\n"
+
+
+BROWSERS_SHOW = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".avif", ".gif")
 
 
 def figure(path, caption, shown=True):
@@ -765,7 +1054,7 @@ def figure(path, caption, shown=True):
     name = os.path.basename(path)
     address = html.escape(pathlib.Path(os.path.abspath(path)).as_uri())
     picture = f'<span class="none">{escaped(name)}</span>'
-    if shown and not path.lower().endswith((".tif", ".tiff", ".jp2")):
+    if shown and ending_of(path) in BROWSERS_SHOW:
         picture = f'<img src="{address}" alt="{escaped(name)}" loading="lazy">'
     return (
         f'<figure><a href="{address}">{picture}</a><figcaption>{escaped(name)}<br>'
@@ -781,8 +1070,16 @@ def escaped(name):
 REPORTS = {".txt": text_report, ".csv": table_report, ".html": page_report}
 
 
-def ending_of(path):
-    return os.path.splitext(path)[1].lower()
+def write_reports(paths, directories, root):
+    """Write each of the reports that can be written; return whether that was all."""
+    failed = False
+    for path in paths:
+        try:
+            write_whole(os.path.realpath(path), REPORTS[ending_of(path)](directories, root))
+        except OSError as error:
+            failed = True
+            warn(f"cannot write {path}: {error.strerror or error}")
+    return not failed
 
 
 def write_whole(path, content):
@@ -814,8 +1111,9 @@ PAGE = string.Template("""<!DOCTYPE html>
   li { display: flex; gap: .5rem; padding: .5rem; border: 1px solid #8886; border-radius: .5rem;
        border-left: .4rem solid #3a8a4d; content-visibility: auto;
        contain-intrinsic-size: auto 16rem; break-inside: avoid }
-  @media (min-width: 48rem) { li.found { grid-column: span 2 } }
+  @media (min-width: 48rem) { li.found, li.smaller { grid-column: span 2 } }
   li.missing, li.unreadable { border-left-color: #d1443c }
+  li.smaller { border-left-color: #c98a00 } summary.smaller small, li.smaller b { color: #b07900 }
   figure { margin: 0; flex: 1 1 0; min-width: 0 } figcaption { font-size: .85rem }
   img, .none { display: block; width: 100%; height: 11rem; object-fit: contain;
                background: #8882; font-size: .8rem }
@@ -852,7 +1150,7 @@ def end(line, status=2):
     os._exit(status)
 
 
-def progress(results, total):
+def progress(results, total, things="images"):
     """Pass the results on; on a terminal rewrite a line that tells how far they have come."""
     marks = collections.deque([(time.monotonic(), 0)], maxlen=50)  # of the last ten seconds
     for done, result in enumerate(results, 1):
@@ -862,7 +1160,7 @@ def progress(results, total):
             marks.append((now, done))
             minutes, seconds = divmod(int((total - done) / speed), 60)
             left = f"{minutes} min {seconds} s left" if minutes else f"{seconds} s left"
-            line = f"[INFO] {done:,} of {total:,} images, {speed:.0f} a second, {left}"
+            line = f"[INFO] {done:,} of {total:,} {things}, {speed:.0f} a second, {left}"
             wipe()
             print(line[: line_width()], end="", file=sys.stderr, flush=True)
         yield result
@@ -882,13 +1180,24 @@ def line_width():
 def keep_streams_ours():
     """Write names byte for byte, and send the lines of the C libraries, which name no file, away.
 
-    stderr is ours by another descriptor, and theirs leads nowhere.
+    stderr is ours by another descriptor, and theirs leads nowhere; so does what was closed. On
+    Windows a console wants its own streams, and there they stay.
     """
-    names = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
-    sys.stdout.reconfigure(encoding=names[0], errors=names[1])
-    sys.stderr = os.fdopen(os.dup(2), "w", 1, *names)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in (1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(nowhere, number)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    if os.name != "nt":
+        sys.stderr = os.fdopen(os.dup(2), "w", 1)
+        os.dup2(nowhere, 2)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(
+            encoding=sys.getfilesystemencoding(), errors=sys.getfilesystemencodeerrors()
+        )
 
 
 # ------------------------------------------------------------------------------------------------
@@ -907,13 +1216,13 @@ def parse_arguments():
     parser.error = lambda message: end(f"{message} (--help explains the options)")
     add = parser.add_argument
     # fmt: off
-    add("-a", "--haystack", metavar="DIR", nargs="+", required=True,
+    add("-a", "--haystack", metavar="DIR", nargs="+", action="extend", required=True,
         help="the library: directories of photographs to search in")
-    add("-n", "--needles", metavar="DIR", required=True,
+    add("-n", "--needles", metavar="DIR", action="append", required=True,
         help="the backup: a directory of photographs to search for")
     add("--distance", metavar="BITS", type=int, default=0,
-        help="a match may differ in so many of the 64 bits (default 0: none); 2 finds nearly all "
-        "copies, and from 6 on different photographs are taken for copies")
+        help="let a match differ in so many of the 64 bits besides those that were too close to "
+        "call (default 0: none); from 1 on for looking at in a report, not for deleting")
     add("--report", metavar="FILE", action="append", default=[],
         help="write a report as well: .txt lists what is missing, .csv is a table of every "
         "needle, .html a page to look at; may be given several times")
@@ -926,9 +1235,12 @@ def parse_arguments():
         help="find photographs of the needles also where the haystack has them turned by 90, 180 "
         "or 270 degrees")
     add("--article", action="store_true",
-        help="hash as the article's code does, without the anti-aliased thumbnail")
+        help="list and hash files as the article's code does, and nothing besides")
     # fmt: on
     args = parser.parse_args()
+    if len(args.needles) > 1:
+        end("name one --needles directory a run, or one that holds them all")
+    (args.needles,) = args.needles
     for root in (*args.haystack, args.needles):
         if not os.path.isdir(root):
             end(f"{root!r} is not a directory; name one that exists")
@@ -936,6 +1248,8 @@ def parse_arguments():
         end(f"--distance takes a number from 0 to 64, not {args.distance}")
     if args.jobs is not None and not 1 <= args.jobs <= 1024:
         end(f"--jobs takes a number from 1 to 1024, not {args.jobs}")
+    if args.cache == "":
+        end("--cache wants the name of a file")
     if args.rotated and args.article:
         end("--rotated and --article don't go together")
     for path in args.report:
@@ -955,67 +1269,110 @@ def open_cache(path):
 
 
 def open_executor(jobs, scheduler):
-    """Return an executor of threads, or of the workers of a Dask cluster."""
+    """Return a function that hands a call out, to threads or to the workers of a Dask cluster.
+
+    It returns a function that waits for the call's result.
+    """
     if not scheduler:
-        return concurrent.futures.ThreadPoolExecutor(jobs)
+        pool = concurrent.futures.ThreadPoolExecutor(jobs)
+        return lambda *call: pool.submit(*call).result
     try:
         import logging
 
         import distributed
 
         logging.disable()  # it tells of lost workers, whose work others do again
-        return distributed.Client(scheduler, timeout=8).get_executor(retries=2)
+        client = distributed.Client(scheduler, timeout=8)
     except ImportError:
         end("--dask needs one more package; run: python -m pip install distributed")
     except (OSError, ValueError) as error:
         end(f"no Dask scheduler answers at {scheduler}: {' '.join(str(error).split())}")
 
+    def submit(*call):
+        if client.status != "running":
+            raise ConnectionError(f"the Dask scheduler at {scheduler} is gone")
+        future = client.submit(*call, retries=2, pure=False)
+        return lambda: wait(future)
+
+    def wait(future):
+        waited = 0
+        while future.status == "pending" and client.status == "running":
+            with contextlib.suppress(Exception):  # the time is up, or the future is cancelled
+                distributed.wait([future], timeout=1)
+            waited += 1
+            if waited == 10 and not client.scheduler_info()["workers"]:
+                warn(f"waiting for a worker of the Dask scheduler at {scheduler}")
+        if future.status in ("pending", "cancelled"):
+            raise ConnectionError(f"the Dask scheduler at {scheduler} is gone")
+        return future.result()
+
+    return submit
+
 
 def main():
     keep_streams_ours()
     args = parse_arguments()
+    endings = set(paths.image_types) if args.article else DECODED | UNDECODED
     haystack_hash = article_hash if args.article else photograph_hash
     needle_hash = rotated_hash if args.rotated else haystack_hash
     cache = open_cache(args.cache) if args.cache else None
-    executor = open_executor(args.jobs, args.dask)
+    submit = open_executor(args.jobs, args.dask)
+    ours = {os.path.abspath(path) for path in (*args.report, args.cache or "")}
+    without_heif = 0
 
-    def hash_all(photographs, hash_function):
-        hashes = hash_photographs(photographs, executor, hash_function, cache)
-        for hashed in progress(hashes, len(photographs)):
-            if hashed.reason:
-                warn(f"cannot read {hashed.path}: {hashed.reason}")
-            yield hashed
-        if cache:
-            cache.save()
+    def hash_all(files, hash_function):
+        nonlocal without_heif
+        try:
+            hashes = hash_files(files, submit, hash_function, cache)
+            for hashed in progress(hashes, len(files)):
+                if hashed.reason == NO_HEIF:
+                    without_heif += 1
+                elif hashed.reason:
+                    warn(f"cannot read {hashed.path}: {hashed.reason}")
+                yield hashed
+        finally:
+            if cache:
+                cache.save()
 
     info("computing hashes for haystack...")
     start = time.time()
-    haystack = collections.defaultdict(list)
-    photographs = sorted({path for root in args.haystack for path in list_photographs(root)[0]})
-    for path, fingerprints, _ in hash_all(photographs, haystack_hash):
+    listings = [list_files(root, endings, ours) for root in args.haystack]
+    needles = list_files(args.needles, endings, ours)
+    for root, listing in zip(args.haystack, listings, strict=True):
+        tell_what_is_left_out(root, listing)
+    lasts = lasting(listings, args.haystack, args.needles, needles)
+    library = sorted({path for listing in listings for path in listing.files})
+    haystack, count = collections.defaultdict(list), 0
+    for path, fingerprints, _ in hash_all(library, haystack_hash):
         for fingerprint in fingerprints:
-            haystack[fingerprint.hash] += [(path, fingerprint)]
-    count = sum(map(len, haystack.values()))
+            count += 1
+            if lasts(path):
+                haystack[fingerprint.hash] += [(path, fingerprint)]
     info(f"processed {count} images in {time.time() - start:.2f} seconds")
 
     info("computing hashes for needles...")
-    needles, unlisted = list_photographs(args.needles, is_needles=True)
-    is_copy = copy_rule(args.haystack, args.needles)
-    findings = search(
-        hash_all(needles, needle_hash), args.needles, haystack, args.distance, is_copy
-    )
-    directories = by_directory(findings, unlisted, args.needles)
+    tell_what_is_left_out(args.needles, needles, is_needles=True)
+    hashed, unhashed = [], []
+    for needle in hash_all(needles.files, needle_hash):
+        (hashed if needle.fingerprints else unhashed).append(needle)
+    if without_heif:
+        warn(f"{without_heif:,} HEIC files are compared by their bytes only; {NO_HEIF}")
+    same = [path for path in library if lasts(path)] if unhashed and not args.article else []
+    findings = [
+        *progress(search(hashed, args.needles, haystack, args.distance), len(hashed), "needles"),
+        *progress(compare(unhashed, args.needles, same), len(unhashed), "files compared"),
+    ]
+    directories = by_directory(findings, needles.unlisted, args.needles)
 
     for directory in directories:
-        if directory.verdict == "Partly found":
-            total = len(directory.findings)
-            warn(f"{directory.name}: {directory.found} of {total} images found")
+        if directory.verdict in VERDICTS[1:3]:
+            warn(f"{directory.name}: {directory.summary}")
     info("check the following directories...")
     for directory in directories:
-        if directory.verdict == "Check these folders":
+        if not directory.found:
             info(directory.name)
-    for path in args.report:
-        write_whole(path, REPORTS[ending_of(path)](directories, args.needles))
+    if not write_reports(args.report, directories, args.needles):
+        end("not every report was written")
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import csv
 import os
 import pathlib
 import re
@@ -88,6 +89,12 @@ def put(path, content):
         content = encode(content, os.path.splitext(path)[1])
     with open(path, "wb") as file:
         file.write(content)
+
+
+def table(path):
+    """The rows of a report in CSV."""
+    with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.fixture

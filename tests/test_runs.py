@@ -74,7 +74,7 @@ def test_a_cache_answers_for_files_that_have_not_changed(needles):
     assert len(kept) == 38 and os.fsencode(needles.needles / "0" / "0.jpg") in kept
     # what the cache says counts, until the file's time changes
     with sqlite3.connect(cache) as database:
-        database.execute("UPDATE fingerprints SET fingerprint = zeroblob(50)")
+        database.execute("UPDATE fingerprints SET fingerprint = zeroblob(58)")
     assert needles.run("--cache", "cache").printed == ["broken"]
     for path in needles.needles.rglob("*.jpg"):
         os.utime(path, ns=(1, 1))
@@ -183,7 +183,7 @@ def test_progress_on_a_terminal_and_only_there(tree):
         "[WARN] cannot read haystack/30a.png: not an image that OpenCV can decode, "
         in shown.decode()
     )
-    assert parts[-1] in ("", "[WARN] needles: no images")
+    assert parts[-1] in ("", "[WARN] needles: no photographs and no films")
     assert "[INFO]" not in tree.run().err
 
 

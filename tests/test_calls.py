@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import resource
 import signal
 import sqlite3
 import subprocess
@@ -232,6 +231,8 @@ def test_a_report_that_cannot_be_written_is_named_and_the_others_are_written(tre
     put(tree.needles / "x" / "a.jpg", draw(71))
 
     def full_disk():
+        import resource
+
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
     reports = ("--report", "page.html", "--report", "list.txt")

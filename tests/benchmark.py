@@ -1,6 +1,8 @@
 """Measure the script beside its peers, and print Markdown tables.
 
-    python tests/benchmark.py [--photos DIR] [--files N] [--rounds N] [--quick]
+    python tests/benchmark.py [--photos DIR] [--files N] [--rounds N] [--quick] [--charts]
+
+With --charts the tables are written to tests/BENCHMARK.md and the picture tests/chart.png is drawn.
 
 Without photographs it draws some, large ones included. A table comes from one run, with the
 contenders in turn; its times are whole processes, start-up included. What is not installed is
@@ -11,6 +13,7 @@ shown as such. To install the peers:
 """
 
 import argparse
+import collections
 import importlib.util
 import os
 import pathlib
@@ -28,9 +31,29 @@ HERE = pathlib.Path(__file__).resolve().parent
 SCRIPT = HERE.parent / "hash_and_search.py"
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
+import hash_and_search  # noqa: E402
 from article import article_hash  # noqa: E402
 from conftest import encode  # noqa: E402
-from hash_and_search import decode_grey, dhash, photograph_hash, thumbnail  # noqa: E402
+from hash_and_search import Hashed, photograph_hash, rotated_hash, search  # noqa: E402
+from pictures import (  # noqa: E402
+    FAMILIES,
+    copies,
+    drawn,
+    drawn_copies,
+    edits,
+    form,
+    resized,
+    statement,
+)
+
+LINES = []  # of tests/BENCHMARK.md
+hash_and_search.is_same_file = lambda *paths: False  # many names here are of no file
+
+
+def say(text, end="\n", flush=True):
+    LINES.append(text + end)
+    print(text, end=end, flush=flush)
+
 
 IMAGEHASH = """
 import pathlib, sys
@@ -50,14 +73,21 @@ finder.find_similar()
 SEARCH = """
 import sys, time
 import numpy as np
-from hash_and_search import Hashed, search
-count = int(sys.argv[1])
-hashes = np.random.default_rng(0).integers(0, 2**64, count + 100, np.uint64).tolist()
-haystack = {value: ["a"] for value in hashes[:count]}
-needles = [Hashed("b/c", value, "") for value in hashes[count:]]
+from hash_and_search import Fingerprint, Hashed, search
+count, distance = map(int, sys.argv[1:])
+random = np.random.default_rng(0)
+rows = random.integers(0, 256, (count + 1000, 58), np.uint8)
+rows[:, 8:16] = 0  # undecided, of the needles up to eight of the 64 bits
+for row in rows[:1000]:
+    bits = np.zeros(64, np.uint8)
+    bits[random.choice(64, random.integers(3, 9), replace=False)] = 1
+    row[8:16] = np.packbits(bits)
+fingerprints = [Fingerprint(row.tobytes()) for row in rows]
+needles = [Hashed("b/c", [each], "") for each in fingerprints[:1000]]
+haystack = {each.hash: [("a", each)] for each in fingerprints[1000:]}
 start = time.perf_counter()
-list(search(needles, "b", haystack, 2, lambda *pair: True))
-print((time.perf_counter() - start) / len(needles) * 1000)
+list(search(needles, "b", haystack, distance))
+print((time.perf_counter() - start) / len(needles) * 1e6)
 """
 
 
@@ -151,48 +181,44 @@ def speed_table(title, photos, count, rounds, scratch):
                 seconds, peaks[name], _ = measure(command)
                 times[name].append(seconds / divisor)
     ours = times["this script"]
-    print(f"\n{count} {title} JPEGs, {rounds} rounds, ours {statistics.median(ours):.2f} s:\n")
-    print("| | times ours: median (least to most) | peak memory |\n| --- | --- | --- |")
+    say(f"\n### {count:,} {title} JPEGs, {rounds} rounds, ours {statistics.median(ours):.1f} s\n")
+    say("| | times ours: median (least to most) | peak memory |\n| --- | --- | --- |")
+    shown = {}
     for name, command, _ in competitors:
         if not command:
-            print(f"| {name} | not installed | |")
+            say(f"| {name} | not installed | |")
             continue
-        ratios = [mine / other for mine, other in zip(times[name], ours, strict=True)]
-        print(f"| {name} | {spread(ratios)} | {peaks[name]:.0f} MB |", flush=True)
+        shown[name] = [mine / other for mine, other in zip(times[name], ours, strict=True)]
+        say(f"| {name} | {spread(shown[name])} | {peaks[name]:.0f} MB |")
     shutil.rmtree(folder)
+    return shown
 
 
-def copies(image):
-    """Yield (kind, file's bytes) for 15 kinds of copy of a BGR image."""
-    high, wide = image.shape[:2]
-
-    def shrunk(width, height, interpolation=cv2.INTER_AREA):
-        return encode(cv2.resize(image, (width, height), interpolation=interpolation))
-
-    for quality in (90, 75, 50, 20):
-        yield f"JPEG quality {quality}", encode(image, quality=quality)
-    yield "PNG", encode(image, ".png")
-    yield "half width", shrunk(wide // 2, high // 2)
-    yield "quarter width", shrunk(wide // 4, high // 4)
-    yield "640 pixels wide", shrunk(640, round(high * 640 / wide))
-    yield "160 pixels wide", shrunk(160, round(high * 160 / wide))
-    yield "half width, bicubic", shrunk(wide // 2, high // 2, cv2.INTER_CUBIC)
-    yield "20 levels brighter", encode(cv2.convertScaleAbs(image, beta=20))
-    yield "contrast 1.2", encode(np.clip((image - 128.0) * 1.2 + 128, 0, 255).astype(np.uint8))
-    curve = np.round(255 * (np.arange(256) / 255) ** (1 / 1.3)).astype(np.uint8)
-    yield "gamma 1.3", encode(cv2.LUT(image, curve))
-    yield "grey", encode(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
-    yield "another aspect ratio", shrunk(wide, round(high * 0.8))
+def library_of(entries, hash_function=photograph_hash):
+    """Return the haystack of (name, file's bytes) pairs."""
+    haystack = collections.defaultdict(list)
+    for name, content in entries:
+        for each in hash_function(content):
+            haystack[each.hash].append((name, each))
+    return haystack
 
 
-def hashers():
-    """Return {name: function from a file's bytes to a hash}."""
+def look_up_all(haystack, contents, distance=0, hash_function=photograph_hash):
+    """Return what the script finds for each file's bytes: a name, or nothing."""
+    needles = [Hashed("needles/x", hash_function(content), "") for content in contents]
+    hashed = [needle for needle in needles if needle.fingerprints]
+    found = iter(search(hashed, "needles", haystack, distance))
+    return [next(found).match if needle.fingerprints else "" for needle in needles]
+
+
+def others():
+    """Return {name: function from a file's bytes to a hash} of the peers that hash as we do."""
 
     def article(content):
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         return article_hash(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
 
-    functions = {"ours": photograph_hash, "article": article}
+    functions = {"the article's code": article}
     if importlib.util.find_spec("imagehash"):
         import io
 
@@ -205,47 +231,138 @@ def hashers():
     return functions
 
 
-def recall_table(photos):
-    """Print the share of copies, and of pairs of distinct photographs, within each distance."""
-    functions, limits = hashers(), (0, 1, 2, 3, 5)
-    bits = {name: {} for name in functions}
-    hashes = {name: [] for name in functions}
+def share(hits):
+    return f"{np.mean(hits):.3f}"
+
+
+def recall_tables(photos):
+    """Print the share of copies and of edits found; return that of the copies for the chart."""
+    peers, contents = others(), {str(path): path.read_bytes() for path in photos}
+    haystack, ways = library_of(contents.items()), ["ours", "ours, `--distance 1`", *peers]
+    chart = {}
+    for title, kinds in (("copies", copies), ("edits", edits)):
+        hits = {}
+        for name, content in contents.items():
+            made = dict(kinds(cv2.imread(name)))
+            found = {
+                "ours": look_up_all(haystack, made.values()),
+                "ours, `--distance 1`": look_up_all(haystack, made.values(), 1),
+            }
+            for peer, function in peers.items():
+                whole = function(content)
+                found[peer] = [name if function(copy) == whole else "" for copy in made.values()]
+            for way, names in found.items():
+                for kind, match in zip(made, names, strict=True):
+                    hits.setdefault((kind, way), []).append(match == name)
+        say(f"\n### {title.capitalize()} of {len(photos)} photographs: the share that is found\n")
+        say(f"| | {' | '.join(ways)} |\n| --- |{' --- |' * len(ways)}")
+        names = list(dict.fromkeys(kind for kind, _ in hits))
+        for kind in names:
+            say(f"| {kind} | {' | '.join(share(hits[kind, way]) for way in ways)} |")
+        means = [share([hits[kind, way] for kind in names]) for way in ways]
+        say(f"| mean | {' | '.join(means)} |")
+        if title == "copies":
+            chart = {way: [np.mean(hits[kind, way]) for kind in names] for way in ways}
+            chart["kinds"] = names
+    pairs = len(photos) * (len(photos) - 1) // 2
+    wrong = [0, 0]
+    for distance in (0, 1):
+        for name, content in contents.items():
+            fingerprints = photograph_hash(content)
+            for each in fingerprints:
+                haystack[each.hash].remove((name, each))
+            wrong[distance] += bool(look_up_all(haystack, [content], distance)[0])
+            for each in fingerprints:
+                haystack[each.hash].append((name, each))
+    say(f"\nTaken for another of the {len(photos)}, in {pairs} pairs: {wrong[0]}; ", end="")
+    say(f"with `--distance 1` {wrong[1]}.")
+    return chart
+
+
+def more_recall(photos):
+    """Print what is found of turned, mid-size and drawn pictures and of papers."""
+    say("\n### Turned photographs, mid-size ones, drawn pictures, papers\n")
+    say("| | found | taken for another |\n| --- | --- | --- |")
+    haystack = library_of((str(path), path.read_bytes()) for path in photos)
+    hits, wrong = [], 0
     for path in photos:
         image = cv2.imread(str(path))
-        for name, function in functions.items():
-            hashes[name].append(function(path.read_bytes()))
-        for kind, content in copies(image):
-            for name, function in functions.items():
-                distance = (hashes[name][-1] ^ function(content)).bit_count()
-                bits[name].setdefault(kind, []).append(distance)
-    print(f"\nShare of copies found within a distance, {len(photos)} photographs:\n")
-    print("| kind of copy |", " | ".join(f"{n}, {d}" for n in functions for d in limits), "|")
-    print("| --- |", " | ".join("---" for _ in functions for _ in limits), "|")
+        turned = [encode(np.ascontiguousarray(np.rot90(image, turns))) for turns in (1, 2, 3)]
+        for match in look_up_all(haystack, turned, 0, rotated_hash):
+            hits.append(match == str(path))
+            wrong += match not in ("", str(path))
+    say(f"| photographs turned by 90, 180, 270 degrees, `--rotated` | {share(hits)} | {wrong} |")
+    large = [cv2.imread(str(path)) for path in photos]
+    large = [image for image in large if image.size > 12e6]
+    for title, images in (
+        ("copies of photographs of 6 megapixels", large),
+        ("the same, of them at 1600 x 1200", [resized(image, 1600, 1200) for image in large]),
+    ):
+        if images:
+            haystack, hits = library_of((str(i), encode(each)) for i, each in enumerate(images)), []
+            for number, image in enumerate(images):
+                found = look_up_all(haystack, [content for _, content in copies(image)])
+                hits += [match == str(number) for match in found]
+            say(f"| {title} | {share(hits)} | |")
+    for way, hash_function in (("ours", photograph_hash), ("the article's code", article_file)):
+        names = [(family, seed) for family in FAMILIES for seed in range(4)]
+        entries = ((f"{f.__name__} {s}", encode(drawn(f, s), ".png")) for f, s in names)
+        haystack, hits = library_of(entries, hash_function), []
+        for family, seed in names:
+            contents = [content for _, content in drawn_copies(family, seed)]
+            found = look_up_all(haystack, contents, 0, hash_function)
+            hits += [match == f"{family.__name__} {seed}" for match in found]
+        unseen = [encode(drawn(f, s + 100), ".png") for f, s in names]
+        wrong = sum(map(bool, look_up_all(haystack, unseen, 0, hash_function)))
+        say(f"| copies of {len(names)} drawn pictures, {way} | {share(hits)} | {wrong} of 64 |")
+    for paper in (form, statement):
+        pages = [encode(paper(seed), quality=85) for seed in range(120)]
+        haystack = library_of((str(seed), page) for seed, page in enumerate(pages[:60]))
+        for distance in (0, 1):
+            wrong = sum(map(bool, look_up_all(haystack, pages[60:], distance)))
+            name = f"{paper.__name__}s of one layout, `--distance {distance}`"
+            say(f"| {name} | | {wrong} of 60 |", flush=True)
 
-    def row(title, measured):
-        cells = [
-            f"{np.mean(np.array(measured[name]) <= limit):.3f}"
-            for name in functions
-            for limit in limits
-        ]
-        print(f"| {title} | {' | '.join(cells)} |")
 
-    for kind in bits["ours"]:
-        row(kind, {name: bits[name][kind] for name in functions})
-    row("mean", {name: np.concatenate(list(bits[name].values())) for name in functions})
-    pairs = {
-        name: [(a ^ b).bit_count() for i, a in enumerate(values) for b in values[:i]]
-        for name, values in hashes.items()
+def article_file(content):
+    return hash_and_search.article_hash(content)
+
+
+def draw_charts(recall, times):
+    """Draw tests/chart.png: copies found by kind, and how long each contender takes."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    pyplot.rcParams.update({"font.size": 15, "svg.hashsalt": "fixed"})
+    figure, (left, right) = pyplot.subplots(
+        2, 1, figsize=(11, 15), height_ratios=(3, 1.3), layout="constrained"
+    )
+    kinds = recall["kinds"]
+    looks = {  # told apart by their lightness and shape as well
+        "ours": ("#0b4f8a", "o", "this script, without options"),
+        "ImageHash": ("#e08a00", "s", "ImageHash's dhash, equal hashes"),
+        "the article's code": ("#8c8c8c", "^", "the article's code"),
     }
-    counts = [
-        str(int(np.sum(np.array(pairs[name]) <= limit))) for name in functions for limit in limits
-    ]
-    total = len(photos) * (len(photos) - 1) // 2
-    print(f"| false matches, of {total} pairs | {' | '.join(counts)} |", flush=True)
-    print(f"\nThe nearest pair is {min(pairs['ours'])} bits apart.")
-    values = [dhash(thumbnail(decode_grey(path.read_bytes()))) for path in photos]
-    changes = [((value ^ value >> 1) & 0x7F7F7F7F7F7F7F7F).bit_count() for value in values]
-    print(f"\nBrightness changes direction {min(changes)} times or more along the rows of a hash.")
+    for way, (colour, marker, label) in looks.items():
+        if way in recall:
+            shares = [100 * value for value in recall[way]]
+            left.plot(shares, kinds, marker, color=colour, markersize=13, label=label)
+    left.set(xlim=(-3, 103), xlabel="of 100 copies so many are found", title="Copies found")
+    left.invert_yaxis()
+    left.grid(color="#dddddd")
+    left.legend(loc="lower left", framealpha=1)
+    names = [name.replace("`", "") for name in times]
+    values = [statistics.median(ratios) for ratios in times.values()]
+    bars = right.barh(names, values, color=["#0b4f8a", *["#b8b8b8"] * (len(names) - 1)])
+    right.bar_label(bars, [f" {value:.1f}" for value in values])
+    right.set(xlabel="times as long as this script, large JPEGs", title="Time taken")
+    right.set_xlim(0, max(values) * 1.1)
+    right.invert_yaxis()
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(HERE / "chart.png", dpi=100)
 
 
 def growth_tables(sizes, hash_counts, scratch):
@@ -257,8 +374,8 @@ def growth_tables(sizes, hash_counts, scratch):
     base = [measure(command) for _ in range(3)]
     start_up, least = (statistics.median(run[i] for run in base) for i in (0, 1))
     rng = np.random.default_rng(0)
-    print("\nA second run with `--cache`, beyond a start-up without files:\n")
-    print(
+    say("\n### A second run with `--cache`, beyond a start-up without files\n")
+    say(
         "| files | seconds | files a second | peak memory | a file |\n"
         "| --- | --- | --- | --- | --- |"
     )
@@ -278,12 +395,12 @@ def growth_tables(sizes, hash_counts, scratch):
         peak = max(run[1] for run in runs)
         each = (peak - least) * 1024 / size
         rate = f"{size / seconds:,.0f}"
-        print(f"| {size:,} | {seconds:.2f} | {rate} | {peak:.0f} MB | {each:.2f} KB |", flush=True)
-    print("\nSearch with `--distance 2`:\n")
-    print("| hashes in the haystack | milliseconds a needle | peak memory |\n| --- | --- | --- |")
+        say(f"| {size:,} | {seconds:.2f} | {rate} | {peak:.0f} MB | {each:.2f} KB |")
+    say("\n### The search, in microseconds a needle\n")
+    say("| hashes in the haystack | without options | `--distance 1` |\n| --- | --- | --- |")
     for count in hash_counts:
-        _, peak, out = measure([sys.executable, "-c", SEARCH, count])
-        print(f"| {count:,} | {float(out):.2f} | {peak:.0f} MB |", flush=True)
+        outs = [measure([sys.executable, "-c", SEARCH, count, bits])[2] for bits in (0, 1)]
+        say(f"| {count:,} | {float(outs[0]):.0f} | {float(outs[1]):,.0f} |")
 
 
 def main():
@@ -294,9 +411,15 @@ def main():
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a few files, to see that it runs")
+    parser.add_argument("--charts", action="store_true", help="write BENCHMARK.md and chart.png")
     args = parser.parse_args()
+    cv2.setNumThreads(1)
+    say("# What was measured\n")
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
-    print(f"{machine}, Python {platform.python_version()}, OpenCV {cv2.__version__}")
+    say(f"{machine}, Python {platform.python_version()}, OpenCV {cv2.__version__}", end=", ")
+    say(f"NumPy {np.__version__}. All from one run of\n\n```")
+    named = ("--photos", "PHOTOS", "--files", str(args.files), "--rounds", str(args.rounds))
+    say(f"python tests/benchmark.py {' '.join(named)} --charts\n```")
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         if not args.photos:
@@ -305,13 +428,19 @@ def main():
             draw_photographs(args.photos)
         large, small = by_size(args.photos)
         files, rounds = (2, 1) if args.quick else (args.files, args.rounds)
-        if large:
-            speed_table("large", large, files, rounds, scratch)
+        say(f"\nPHOTOS held {len(large)} photographs of 6 megapixels and more and {len(small)} of ")
+        say("less than one; the tables of large and of small JPEGs repeat them.")
+        times = speed_table("large", large, files, rounds, scratch) if large else {}
         if small:
             speed_table("small", small, files * 10, rounds, scratch)
-        recall_table([path for path in large + small if "orientation" not in path.parts])
+        photos = [path for path in large + small if "orientation" not in path.parts]
+        recall = recall_tables(photos)
+        more_recall(photos)
         sizes, counts = (1000, 10_000, 100_000), (10**4, 10**5, 10**6)
         growth_tables(sizes[:1] if args.quick else sizes, counts[: 1 if args.quick else 3], scratch)
+    if args.charts:
+        (HERE / "BENCHMARK.md").write_text("".join(LINES), encoding="utf-8")
+        draw_charts(recall, times)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image
-from test_trust import mutated
 
 from conftest import TOP, draw, encode, half, put, stored, table
+from test_trust import mutated
 
 pillow_heif.register_heif_opener()
 rng = np.random.default_rng(11)

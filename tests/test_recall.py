@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 import pytest
-from pictures import FAMILIES, drawn, drawn_copies, form, resized, statement
 
 from conftest import draw, encode, half, put
+from pictures import FAMILIES, drawn, drawn_copies, form, resized, statement
 
 
 def test_copies_of_drawn_pictures_are_found_and_unseen_ones_are_not(tree):

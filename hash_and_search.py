@@ -606,8 +606,8 @@ def tell_what_is_left_out(root, listing, is_needles=False):
         endings = collections.Counter(map(ending_of, listing.others))
         shown = [f"{end or 'without an ending'} {n}" for end, n in endings.most_common(10)]
         more = f" and {len(endings) - 10:,} more" if len(endings) > 10 else ""
-        skipped = f"{len(listing.others):,} files that are neither photographs nor films"
-        warn(f"{root}: {skipped} are not searched for: {', '.join(shown)}{more}")
+        skipped = f"{len(listing.others):,} other files are not searched for"
+        warn(f"{root}: {skipped}: {', '.join(shown)}{more}")
     if listing.hidden:
         skipped = f"{len(listing.hidden):,} hidden photographs and films are not searched for"
         warn(f"{root}: {skipped}, such as {min(listing.hidden)}")
@@ -807,7 +807,7 @@ def search(needles, root, haystack, distance):
     """
     hashes = np.fromiter(haystack, np.uint64, len(haystack)) if distance else None
 
-    def best(needle, close):
+    def choose(needle, close):
         best = None
         for match in alike(close, haystack, DETAIL + 10 * distance):
             if (not best or match < best) and not is_same_file(match[3], needle.path):
@@ -817,16 +817,17 @@ def search(needles, root, haystack, distance):
         return best
 
     for needle in needles:
-        match = best(needle, look_up(needle, haystack))
+        match = choose(needle, look_up(needle, haystack))
         if distance and (not match or match[0]):
-            match = best(needle, look_around(needle, hashes, distance))
+            match = choose(needle, look_around(needle, hashes, distance))
+        place = needle.path, name_below(root, os.path.dirname(needle.path))
         pixels = in_pixels(needle.fingerprints[0])
-        finding = Finding(needle.path, name_below(root, os.path.dirname(needle.path)), "missing")
         if match:
-            smaller, bits, _, path, other = match
-            status = "smaller" if smaller else "found"
-            finding = Finding(*finding[:2], status, bits, path, pixels, in_pixels(other))
-        yield finding._replace(pixels=pixels)
+            is_smaller, bits, _, path, other = match
+            status = "smaller" if is_smaller else "found"
+            yield Finding(*place, status, bits, path, pixels, in_pixels(other))
+        else:
+            yield Finding(*place, "missing", pixels=pixels)
 
 
 def in_pixels(fingerprint):
@@ -972,10 +973,8 @@ def lasting(library, roots, needles_root, needles):
 
 def by_directory(findings, unlisted, root):
     """Return the findings as sorted Directories, with those of the folders that can't be listed."""
-    folders = {path: [] for path in unlisted}
-    for finding in sorted(
-        findings
-    ):  # by path: two folders may go by one name, root's and another's
+    folders = {path: [] for path in unlisted}  # two may go by one name, root's and another's
+    for finding in sorted(findings):
         folders.setdefault(os.path.dirname(finding.needle), []).append(finding)
     directories = [Directory(name_below(root, path), inside) for path, inside in folders.items()]
     return sorted(directories, key=lambda directory: directory.name)
@@ -1331,16 +1330,12 @@ def main():
     cache = open_cache(args.cache) if args.cache else None
     submit = open_executor(args.jobs, args.dask)
     ours = {os.path.abspath(path) for path in (*args.report, args.cache or "")}
-    without_heif = 0
 
     def hash_all(files, hash_function):
-        nonlocal without_heif
         try:
             hashes = hash_files(files, submit, hash_function, cache)
             for hashed in progress(hashes, len(files)):
-                if hashed.reason == NO_HEIF:
-                    without_heif += 1
-                elif hashed.reason:
+                if hashed.reason not in ("", NO_HEIF):
                     warn(f"cannot read {hashed.path}: {hashed.reason}")
                 yield hashed
         finally:
@@ -1355,8 +1350,9 @@ def main():
         tell_what_is_left_out(root, listing)
     lasts = lasting(listings, args.haystack, args.needles, needles)
     library = sorted({path for listing in listings for path in listing.files})
-    haystack, count = collections.defaultdict(list), 0
-    for path, fingerprints, _ in hash_all(library, haystack_hash):
+    haystack, count, without_heif = collections.defaultdict(list), 0, 0
+    for path, fingerprints, why in hash_all(library, haystack_hash):
+        without_heif += why == NO_HEIF
         for fingerprint in fingerprints:
             count += 1
             if lasts(path):
@@ -1368,6 +1364,7 @@ def main():
     hashed, unhashed = [], []
     for needle in hash_all(needles.files, needle_hash):
         (hashed if needle.fingerprints else unhashed).append(needle)
+    without_heif += sum(needle.reason == NO_HEIF for needle in unhashed)
     if without_heif:
         warn(f"{without_heif:,} HEIC files are compared by their bytes only; {NO_HEIF}")
     same = [path for path in library if lasts(path)] if unhashed and not args.article else []

@@ -18,6 +18,7 @@ import importlib.util
 import os
 import pathlib
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -183,15 +184,13 @@ def speed_table(title, photos, count, rounds, scratch):
     ours = times["this script"]
     say(f"\n### {count:,} {title} JPEGs, {rounds} rounds, ours {statistics.median(ours):.1f} s\n")
     say("| | times ours: median (least to most) | peak memory |\n| --- | --- | --- |")
-    shown = {}
     for name, command, _ in competitors:
         if not command:
             say(f"| {name} | not installed | |")
             continue
-        shown[name] = [mine / other for mine, other in zip(times[name], ours, strict=True)]
-        say(f"| {name} | {spread(shown[name])} | {peaks[name]:.0f} MB |")
+        ratios = [mine / other for mine, other in zip(times[name], ours, strict=True)]
+        say(f"| {name} | {spread(ratios)} | {peaks[name]:.0f} MB |")
     shutil.rmtree(folder)
-    return shown
 
 
 def library_of(entries, hash_function=photograph_hash):
@@ -236,10 +235,9 @@ def share(hits):
 
 
 def recall_tables(photos):
-    """Print the share of copies and of edits found; return that of the copies for the chart."""
+    """Print the share of copies and of edits that is found."""
     peers, contents = others(), {str(path): path.read_bytes() for path in photos}
     haystack, ways = library_of(contents.items()), ["ours", "ours, `--distance 1`", *peers]
-    chart = {}
     for title, kinds in (("copies", copies), ("edits", edits)):
         hits = {}
         for name, content in contents.items():
@@ -261,9 +259,6 @@ def recall_tables(photos):
             say(f"| {kind} | {' | '.join(share(hits[kind, way]) for way in ways)} |")
         means = [share([hits[kind, way] for kind in names]) for way in ways]
         say(f"| mean | {' | '.join(means)} |")
-        if title == "copies":
-            chart = {way: [np.mean(hits[kind, way]) for kind in names] for way in ways}
-            chart["kinds"] = names
     pairs = len(photos) * (len(photos) - 1) // 2
     wrong = [0, 0]
     for distance in (0, 1):
@@ -276,7 +271,6 @@ def recall_tables(photos):
                 haystack[each.hash].append((name, each))
     say(f"\nTaken for another of the {len(photos)}, in {pairs} pairs: {wrong[0]}; ", end="")
     say(f"with `--distance 1` {wrong[1]}.")
-    return chart
 
 
 def more_recall(photos):
@@ -328,39 +322,56 @@ def article_file(content):
     return hash_and_search.article_hash(content)
 
 
-def draw_charts(recall, times):
-    """Draw tests/chart.png: copies found by kind, and how long each contender takes."""
+TIMED = re.compile(r"### ([\d,]+ large JPEGs)")
+
+
+def rows_below(text, title):
+    """Return the cells of the table below the first heading that begins with title."""
+    lines = text[text.index(f"\n### {title}") :].split("\n\n")[1].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def draw_charts(text):
+    """Draw tests/chart.png from the tables: copies found by kind, and the time of each contender.
+
+    Told apart by lightness and shape, not by red and green.
+    """
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    pyplot.rcParams.update({"font.size": 15, "svg.hashsalt": "fixed"})
-    figure, (left, right) = pyplot.subplots(
-        2, 1, figsize=(11, 15), height_ratios=(3, 1.3), layout="constrained"
+    pyplot.rcParams["font.size"] = 15
+    figure, (above, below) = pyplot.subplots(
+        2, 1, figsize=(10, 12), height_ratios=(3, 1), layout="constrained"
     )
-    kinds = recall["kinds"]
-    looks = {  # told apart by their lightness and shape as well
+    ways, _, *rows = rows_below(text, "Copies of")
+    kinds = [row[0] for row in rows]
+    looks = {
         "ours": ("#0b4f8a", "o", "this script, without options"),
-        "ImageHash": ("#e08a00", "s", "ImageHash's dhash, equal hashes"),
+        "ImageHash": ("#e08a00", "s", "ImageHash's dhash"),
         "the article's code": ("#8c8c8c", "^", "the article's code"),
     }
     for way, (colour, marker, label) in looks.items():
-        if way in recall:
-            shares = [100 * value for value in recall[way]]
-            left.plot(shares, kinds, marker, color=colour, markersize=13, label=label)
-    left.set(xlim=(-3, 103), xlabel="of 100 copies so many are found", title="Copies found")
-    left.invert_yaxis()
-    left.grid(color="#dddddd")
-    left.legend(loc="lower left", framealpha=1)
-    names = [name.replace("`", "") for name in times]
-    values = [statistics.median(ratios) for ratios in times.values()]
-    bars = right.barh(names, values, color=["#0b4f8a", *["#b8b8b8"] * (len(names) - 1)])
-    right.bar_label(bars, [f" {value:.1f}" for value in values])
-    right.set(xlabel="times as long as this script, large JPEGs", title="Time taken")
-    right.set_xlim(0, max(values) * 1.1)
-    right.invert_yaxis()
-    for axes in (left, right):
+        if way in ways:
+            shares = [100 * float(row[ways.index(way)]) for row in rows]
+            above.plot(shares, kinds, marker, color=colour, markersize=12, label=label)
+    above.set(xlim=(-3, 103), xlabel="copies found, of 100")
+    above.grid(color="#dddddd")
+    above.legend(loc="lower center", bbox_to_anchor=(0.4, 1), ncols=3, frameon=False)
+    times = {
+        row[0].replace("`", ""): row[1]
+        for row in rows_below(text, next(TIMED.finditer(text))[1])[2:]
+    }
+    names = [name for name in times if "djpeg" not in name and times[name] != "not installed"]
+    values = [float(times[name].split()[0]) for name in names]
+    bars = below.barh(names, values, color=["#0b4f8a", *["#b8b8b8"] * (len(names) - 1)])
+    below.bar_label(bars, [f" {value:.1f}" for value in values])
+    below.set(
+        xlabel="time taken on large JPEGs, as a multiple of ours", xlim=(0, max(values) * 1.1)
+    )
+    for axes in (above, below):
+        axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(HERE / "chart.png", dpi=100)
 
@@ -430,17 +441,18 @@ def main():
         files, rounds = (2, 1) if args.quick else (args.files, args.rounds)
         say(f"\nPHOTOS held {len(large)} photographs of 6 megapixels and more and {len(small)} of ")
         say("less than one; the tables of large and of small JPEGs repeat them.")
-        times = speed_table("large", large, files, rounds, scratch) if large else {}
+        if large:
+            speed_table("large", large, files, rounds, scratch)
         if small:
             speed_table("small", small, files * 10, rounds, scratch)
         photos = [path for path in large + small if "orientation" not in path.parts]
-        recall = recall_tables(photos)
+        recall_tables(photos)
         more_recall(photos)
         sizes, counts = (1000, 10_000, 100_000), (10**4, 10**5, 10**6)
         growth_tables(sizes[:1] if args.quick else sizes, counts[: 1 if args.quick else 3], scratch)
     if args.charts:
         (HERE / "BENCHMARK.md").write_text("".join(LINES), encoding="utf-8")
-        draw_charts(recall, times)
+        draw_charts("".join(LINES))
 
 
 if __name__ == "__main__":

@@ -258,9 +258,3 @@ def test_a_report_through_a_link_writes_its_target(tree):
 def test_a_cache_wants_a_name(tree):
     done = tree.run("--cache", "")
     assert (done.status, done.out) == (2, "") and done.err.count("\n") == 1
-
-
-def test_the_statuses_stand_in_the_readme():
-    readme = (TOP / "README.md").read_text()
-    for status in ("0", "2", "130", "141"):
-        assert f"`{status}`" in readme

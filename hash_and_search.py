@@ -18,7 +18,7 @@ Words used below:
   undecided  those of the 64 that were too close to call, and may fall either way in a copy
   detail     the 272 comparisons of neighbours in the thumbnail itself
   plain      said of pictures whose hash says little: skies, gradients, near-empty pages
-  haystack   {hash: [(path, fingerprint)]} of the library's photographs
+  haystack   {hash: [(path, fingerprint's bytes)]} of the library's photographs
   library    the paths of all its photographs and films, with a hash or without
   needle     a photograph or film of the backup, to be looked up in the haystack by its hash, or
              in the library by its bytes
@@ -801,7 +801,7 @@ VERDICTS = "Check these folders", "Partly found", "Found, but some only smaller"
 def search(needles, root, haystack, distance):
     """Yield a Finding for each needle, a Hashed with Fingerprints; root is the needles' own.
 
-    haystack is {hash: [(path, Fingerprint)]}, distance the most decided bits in which two hashes
+    haystack is {hash: [(path, bytes)]}, distance the most decided bits in which two hashes
     may differ. A match that is not smaller is the best, then the nearest, of equally near ones
     that of the nearest detail, then the first by path.
     """
@@ -870,6 +870,7 @@ def alike(close, haystack, slack):
     for fingerprint, distance, value in close:
         detail, levels, pixels = fingerprint.detail, fingerprint.levels, math.prod(fingerprint.size)
         for path, other in haystack[value]:
+            other = Fingerprint(other)
             differ = (detail ^ other.detail).bit_count()
             if differ <= slack and levels_agree(levels, other.levels):
                 yield 10 * math.prod(other.size) < 9 * pixels, distance, differ, path, other
@@ -1242,7 +1243,7 @@ def parse_arguments():
         help="keep the hashes in this SQLite file, for the next run and after an interruption")
     add("--jobs", metavar="N", type=int, help="hash in so many threads")
     add("--dask", metavar="ADDRESS",
-        help="hash on the workers of the Dask scheduler there, such as tcp://10.0.0.1:8786")
+        help="hash on the workers of the Dask scheduler there, such as tcp://scheduler:8786")
     add("--rotated", action="store_true",
         help="find photographs of the needles also where the haystack has them turned by 90, 180 "
         "or 270 degrees")
@@ -1297,7 +1298,7 @@ def open_executor(jobs, scheduler):
         client = distributed.Client(scheduler, timeout=8)
     except ImportError:
         end("--dask needs one more package; run: python -m pip install distributed")
-    except (OSError, ValueError) as error:
+    except Exception as error:  # whatever it is that answers there
         end(f"no Dask scheduler answers at {scheduler}: {' '.join(str(error).split())}")
 
     def submit(*call):
@@ -1350,13 +1351,15 @@ def main():
         tell_what_is_left_out(root, listing)
     lasts = lasting(listings, args.haystack, args.needles, needles)
     library = sorted({path for listing in listings for path in listing.files})
+    for listing in listings:
+        listing.files.clear()  # of millions of paths one list is enough
     haystack, count, without_heif = collections.defaultdict(list), 0, 0
     for path, fingerprints, why in hash_all(library, haystack_hash):
         without_heif += why == NO_HEIF
         for fingerprint in fingerprints:
             count += 1
             if lasts(path):
-                haystack[fingerprint.hash] += [(path, fingerprint)]
+                haystack[fingerprint.hash] += [(path, bytes(fingerprint))]  # the smallest form
     info(f"processed {count} images in {time.time() - start:.2f} seconds")
 
     info("computing hashes for needles...")

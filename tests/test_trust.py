@@ -275,7 +275,13 @@ def test_an_interruption_is_one_line(tree):
     arguments = command("-a", "haystack", "-n", "needles", "--report", "list.txt")
     put(tree.path / "list.txt", b"an older report")
     run = subprocess.Popen(
-        arguments, cwd=tree.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        arguments,
+        cwd=tree.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # whoever started the tests may have it ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert run.stdout.readline()
     time.sleep(0.3)

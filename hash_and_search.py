@@ -1123,7 +1123,8 @@ PAGE = string.Template("""<!DOCTYPE html>
        contain-intrinsic-size: auto 16rem; break-inside: avoid }
   @media (min-width: 48rem) { li.found, li.smaller { grid-column: span 2 } }
   li.missing, li.unreadable { border-left-color: #d1443c }
-  li.smaller { border-left-color: #c98a00 } summary.smaller small, li.smaller b { color: #b07900 }
+  li.smaller { border-left-color: #c98a00 }
+  summary.smaller small, li.smaller b { color: light-dark(#7a5000, #f0b840); opacity: 1 }
   figure { margin: 0; flex: 1 1 0; min-width: 0 } figcaption { font-size: .85rem }
   img, .none { display: block; width: 100%; height: 11rem; object-fit: contain;
                background: #8882; font-size: .8rem }

@@ -1302,9 +1302,11 @@ def open_executor(jobs, scheduler):
     except Exception as error:  # whatever it is that answers there
         end(f"no Dask scheduler answers at {scheduler}: {' '.join(str(error).split())}")
 
+    gone = ConnectionError(f"the Dask scheduler at {scheduler} is gone")
+
     def submit(*call):
         if client.status != "running":
-            raise ConnectionError(f"the Dask scheduler at {scheduler} is gone")
+            raise gone
         future = client.submit(*call, retries=2, pure=False)
         return lambda: wait(future)
 
@@ -1317,8 +1319,11 @@ def open_executor(jobs, scheduler):
             if waited == 10 and not client.scheduler_info()["workers"]:
                 warn(f"waiting for a worker of the Dask scheduler at {scheduler}")
         if future.status in ("pending", "cancelled"):
-            raise ConnectionError(f"the Dask scheduler at {scheduler} is gone")
-        return future.result()
+            raise gone
+        try:
+            return future.result()
+        except OSError as error:  # of the cluster: a task catches its own
+            raise gone from error
 
     return submit
 

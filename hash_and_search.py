@@ -700,7 +700,7 @@ class Cache:
     """Fingerprints in an SQLite file, by path, size, time of change and way of hashing."""
 
     APPLICATION_ID = 0x64486173  # "dHas"
-    RECIPE = f"3, OpenCV {cv2.__version__}"  # versions turn, and decode, some formats differently
+    RECIPE = f"3, OpenCV {cv2.__version__}"  # versions set some formats upright differently
 
     def __init__(self, path):
         """Open or make the file. Raises OSError, ValueError or sqlite3.Error, changing nothing."""

@@ -5,48 +5,54 @@
 # ///
 """Which needle folders still hold photographs that the haystack lacks?
 
-The script of "Image hashing with OpenCV and Python" (Adrian Rosebrock, PyImageSearch, 2017):
-every photograph becomes a 64-bit difference hash, the haystack's hashes become a dictionary,
-and every needle is looked up in it.
+The script of "Image hashing with OpenCV and Python" (Adrian Rosebrock, PyImageSearch, 2017), with
+one thing added: the hashes propose, and a look at both pictures decides. From top to bottom:
 
-Words used below:
+  The article      dhash: an image -> its 64 bits; main: the run, from the options to its lines
+  1 Listing        a directory -> the paths of its photographs and videos
+  2 Decoding       a file's bytes -> an upright image, and the whole picture's size
+  3 Hashing one    an image -> its Prints: a hash of its rows, one of its columns, 72 grey levels
+  4 Hashing many   paths -> a Photo each, from the cache, by threads, or by a cluster's workers
+  5 Searching      Photos -> Findings: the same bytes, candidates by their hashes, the look
+  6 Reports        Findings -> Directories, what is said of them, and the files of --report
+  7 Copying        Findings -> what the library lacks, copied to a folder
+  8 The command    the options, the screen, the exit status
 
-  data       the bytes of a file
-  image      its pixels, a uint8 array: greyscale (height, width), or BGR (height, width, 3)
-  thumbnail  an image shrunk to 18 x 16 pixels by averaging areas; 256 is one grey level
-  hash       the 64 comparisons of neighbours in a thumbnail at half its size: an int, see dhash
-  undecided  those of the 64 that were too close to call, and may fall either way in a copy
-  detail     the 272 comparisons of neighbours in the thumbnail itself
-  plain      said of pictures whose hash says little: skies, gradients, near-empty pages
-  haystack   {hash: [(path, fingerprint's bytes)]} of the library's photographs
-  library    the paths of all its photographs and films, with a hash or without
-  needle     a photograph or film of the backup, to be looked up in the haystack by its hash, or
-             in the library by its bytes
-  finding    what became of a needle: found, smaller, missing or unreadable
-  directory  the findings of one folder of needles, and the verdict on it
+Too rare to earn their lines, and therefore refused: fill bytes in a JPEG's header (it is decoded
+whole, which takes longer); what only transparency or the lowest of 16 bits show, and PBM to PAM,
+which may hold several pictures (their bytes are compared); the C libraries' own lines on a
+console of Windows.
 """
 
 import argparse
+import array
+import base64
 import collections
 import concurrent.futures
 import contextlib
 import csv
+import dataclasses
+import datetime
+import errno
 import filecmp
 import functools
 import hashlib
 import html
+import importlib
 import io
 import itertools
+import json
 import math
 import os
 import pathlib
+import platform
 import re
 import shlex
 import shutil
 import sqlite3
 import stat
 import string
-import struct
+import subprocess
 import sys
 import threading
 import time
@@ -66,6 +72,8 @@ try:
     import numpy as np
     from imutils import paths
 except ImportError as error:
+    if __name__ != "__main__":
+        raise
     advice = "run: python -m pip install -r requirements.txt"
     if ".so" in str(error):  # OpenCV is there, and a library that its windows want is not
         advice = "run: apt-get install libgl1 libglib2.0-0 (or take opencv-python-headless instead)"
@@ -76,7 +84,7 @@ except KeyboardInterrupt:
 
 
 # ------------------------------------------------------------------------------------------------
-# The difference hash
+# The article
 # ------------------------------------------------------------------------------------------------
 
 
@@ -105,133 +113,345 @@ def dhash(image, hashSize=8):
     return int.from_bytes(np.packbits(brighter, bitorder="little").tobytes(), "little")
 
 
-def thumbnail(image):
-    """Shrink a greyscale image (height, width) to float32 (16, 18) by averaging areas.
+def main():
+    keep_streams_ours()
+    args = parse_arguments()
+    team = Team(args.jobs, args.dask, args.cache)
 
-    dhash halves that exactly. Given a whole photograph it reads a handful of the pixels instead,
-    and then a copy at half the width hardly ever has the same hash. Averaged in sixteen bits, 256
-    to a grey level of a uint8 image, because eight make ties of close neighbours, which fall
-    either way.
-    """
-    if image.dtype == np.uint8:
-        image = np.multiply(image, 256, dtype=np.uint16)
-    return cv2.resize(image, (18, 16), interpolation=cv2.INTER_AREA).astype(np.float32)
+    info("computing hashes for haystack...")
+    start = time.time()
+    library, needles = list_all(args)
+    haystack = Haystack(library, needles)
+    photos = hash_photos(haystack.files, args.library_way, team)
+    for photo in progress(photos, len(haystack.files), "images"):
+        haystack.add(photo)
+    info(f"processed {haystack.count} images in {time.time() - start:.2f} seconds")
 
+    info("computing hashes for needles...")
+    findings = search(needles, args.needle_way, haystack, team)
+    directories = by_directory(findings, needles)
 
-# "Brighter" means by more than a quarter of a grey level from one of dhash's columns to the next:
-# with less, the noise of JPEG decides on flat ground; half a level costs copies of less contrast.
-RAMP = 256 / 4
-RAMPS = RAMP * np.arange(9, dtype=np.float32)
-CLOSE = 2 * 256  # two levels: what lies nearer may fall either way in a copy
-MOST_UNDECIDED = 8  # bits: a needle is looked up at most 2**8 times
-PLAIN = 12  # changes of direction along the rows, or fewer
-BLANK = 16 * 256  # levels of a plain thumbnail, or fewer
-# Comparisons of detail that may differ. Of 1,575 copies of photographs, 7 differ in more and 31 in
-# more than 10; of 400 papers, 12 are taken for another of their layout, and with 20 it is 22.
-DETAIL = 18
+    info("check the following directories...")
+    for directory in directories:
+        if not directory.found:
+            info(directory.name)
 
-
-class Fingerprint(bytes):
-    """What a photograph's thumbnail yields, packed, for a library has many.
-
-    hash and undecided are ints of 64 bits, detail one of 272; size is the picture's (width,
-    height) in pixels; levels are the uint8 grey levels of a plain picture at 9 x 8, of others none.
-    """
-
-    __slots__ = ()
-    hash = property(lambda self: int.from_bytes(self[:8], "little"))
-    undecided = property(lambda self: int.from_bytes(self[8:16], "little"))
-    detail = property(lambda self: int.from_bytes(self[16:50], "little"))
-    size = property(lambda self: struct.unpack_from("<II", self, 50))
-    levels = property(lambda self: np.frombuffer(self, np.uint8, offset=58))
-
-
-def fingerprint(small, size):
-    """Return the Fingerprint of a thumbnail of a picture of (width, height) pixels.
-
-    Or None, if the picture is blank: no dHash says anything of it.
-    """
-    small_half = half(small)
-    value = dhash(small_half)
-    levels = b""
-    if count_changes(value) <= PLAIN:
-        if np.ptp(small) < BLANK:
-            return None
-        levels = np.round(cv2.resize(small, (9, 8)) / 256).astype(np.uint8).tobytes()
-    gaps = np.abs(small_half[:, 1:] - small_half[:, :-1]).ravel()
-    closest = np.argsort(gaps, kind="stable")[:MOST_UNDECIDED]
-    undecided = sum(1 << i for i in closest[gaps[closest] <= CLOSE].tolist())
-    detail = np.packbits(small[:, 1:] - small[:, :-1] > RAMP / 2).tobytes()
-    return Fingerprint(struct.pack("<QQ34sII", value, undecided, detail, *size) + levels)
-
-
-def half(small):
-    """Halve a thumbnail to float32 (8, 9), as dhash does, and darken it by RAMP a column."""
-    return cv2.resize(small, (9, 8)) - RAMPS
-
-
-def count_changes(value):
-    """Count how often brightness changes direction along the 8 rows of a 64-bit hash.
-
-    Measured: smooth pictures have 0 to 8 changes, each of 105 photographs of things 13 or more.
-
-    >>> count_changes(0), count_changes(0x5555555555555555)
-    (0, 56)
-    """
-    return ((value ^ value >> 1) & 0x7F7F7F7F7F7F7F7F).bit_count()  # a byte is a row
+    tell_the_end(args, directories)
+    write_reports(args, directories, team)
+    copy_missing(args, directories)
+    return int(args.exit_code and bool(all_of(directories, "missing", "unreadable")))
 
 
 # ------------------------------------------------------------------------------------------------
-# From a file to its hash
+# 1 Listing: a directory -> the paths of its photographs and videos
 # ------------------------------------------------------------------------------------------------
 
+# What an ending means. A format that OpenCV decodes is one ending more; of one that it does not, a
+# decoder goes into DECODERS besides. A raw file that is found through the small JPEG in it would
+# invite people to delete the negative, so it is compared by its bytes.
+KINDS = {
+    "decoded": """.jpg .jpeg .jpe .jfif .jif .mpo .png .bmp .dib .tif .tiff .webp .avif .gif .jp2
+        .j2k .sr .ras .hdr .pic .pfm .icloud""",  # the last is a photograph that lies in a cloud
+    "HEIC": ".heic .heif .hif",
+    "raw": """.dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .srw .orf .ori .raf .rw2 .raw .rwl .pef
+        .ptx .x3f .3fr .fff .erf .kdc .dcr .dcs .k25 .mrw .mdc .mef .mos .iiq .cap .gpr .bay .jxl
+        .jxr .wdp .hdp .psd .psb .heics .heifs .avifs .exr .pbm .pgm .ppm .pnm .pxm .pam""",
+    "video": """.mov .mp4 .m4v .avi .mpg .mpeg .mpe .m1v .m2v .mts .m2ts .m2t .tod .mod .3gp .3gpp
+        .3g2 .wmv .asf .mkv .webm .vob .flv .f4v .dv .ogv .qt .mxf .divx .rm .rmvb .insv .lrv
+        .360""",
+}
+KIND_OF = {ending: kind for kind, endings in KINDS.items() for ending in endings.split()}
+ARCHIVES = set(".zip .7z .rar .tar .tgz .gz .iso .dmg".split())
+HARMLESS = set(".ini .db .ctg .html .json .ds_store".split())  # endings, or names, beside albums
+TRASH = re.compile(r"\$recycle\.bin|\.trash.*|#recycle|@eadir|\.thumbnails|\.stversions", re.I)
+SHOWN = 20  # lines of one sort on stderr
 
-def article_hash(data):
-    """Return a list with the Fingerprint that has the article's hash, and nothing besides."""
-    return [Fingerprint(dhash(decode(data, cv2.IMREAD_COLOR)).to_bytes(58, "little"))]
+
+def kind_of(path):
+    """Return one of KINDS, or None for a file that is not searched for."""
+    return KIND_OF.get(ending_of(path))
 
 
-def photograph_hash(data, rotated=False):
-    """Return a list with the Fingerprint of the photograph in data, upright.
+def is_decoded(path):
+    return kind_of(path) in ("decoded", "HEIC")
 
-    With rotated three more follow, of it turned by 90, 180 and 270 degrees. The list is empty
-    where only bytes can tell: of a file with several pictures, as the first must not vouch for
-    the others, and of a blank picture. Raises what decode raises, and ImportError.
+
+def ending_of(path):
+    """Return what a path ends in, in lower case; nothing where that is too long for an ending."""
+    ending = os.path.splitext(path)[1].lower()
+    return ending if len(ending) <= 12 else ""
+
+
+@dataclasses.dataclass
+class Listing:
+    """What lies below root."""
+
+    root: str
+    is_library: bool
+    files: list = dataclasses.field(default_factory=list)  # paths of photographs and videos
+    hidden: list = dataclasses.field(default_factory=list)  # those whose name begins with a dot
+    others: list = dataclasses.field(default_factory=list)  # paths of other files
+    folders: set = dataclasses.field(default_factory=set)  # what folder_ids says of each folder
+    unlisted: list = dataclasses.field(default_factory=list)  # folders that can't be listed
+
+    def name_of(self, folder):
+        """Name a folder by its path below root, and root itself by its own name."""
+        relative = os.path.relpath(folder, self.root)
+        return relative if relative != "." else os.path.basename(os.path.abspath(folder)) or folder
+
+
+def list_all(args):
+    """Return a Listing for each haystack and one of the needles; tell what is left out."""
+    is_listed = is_listed_by_the_article if args.article else kind_of
+    ours = {os.path.normcase(os.path.abspath(path)) for path in (*args.report, args.cache or "")}
+    library = [Listing(root, True) for root in args.haystack]
+    needles = Listing(args.needles, False)
+    for listing in (*library, needles):
+        list_files(listing, is_listed, ours)
+        tell_what_is_left_out(listing)
+    heic = sum(kind_of(path) == "HEIC" for each in (*library, needles) for path in each.files)
+    if heic and not args.dask and not pillow_heif():
+        advice = 'to decode them, run: python -m pip install "pillow-heif>=1.8"'
+        warn(f"{heic:,} HEIC files are compared by their bytes only; {advice}")
+    return library, needles
+
+
+def is_listed_by_the_article(path):
+    return path.lower().endswith(paths.image_types)
+
+
+def list_files(listing, is_listed, ours):
+    """Fill a Listing; ours are our own reports and caches, by their absolute paths."""
+    for path in walk(listing):
+        name = os.path.basename(path)
+        if not name.startswith(".") or name.endswith(".icloud"):
+            if is_listed(path):
+                listing.files.append(path)
+            elif os.path.normcase(os.path.abspath(path)) not in ours:
+                listing.others.append(path)
+        elif is_listed(path) and not name.startswith("._"):  # macOS's own, beside each file
+            listing.hidden.append(path)
+    listing.files.sort()
+
+
+def walk(listing):
+    """Yield each file below the listing's root; follow no link, and note each folder."""
+    folders, seen, trash = [listing.root], set(), []
+    while folders:
+        folder = folders.pop()
+        try:
+            listing.folders |= folder_ids(folder)  # those of one that can't be listed, too
+            with os.scandir(folder) as entries:
+                entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
+            if folder_ids(folder) & seen:
+                warn(f"{folder}: listed already, by another name")
+                continue
+            seen |= folder_ids(folder)
+        except OSError as error:
+            warn(f"cannot list {folder}: {error.strerror}")
+            listing.unlisted.append(folder)
+            continue
+        for entry in entries:
+            try:
+                is_link = entry.is_symlink() or is_junction(entry)
+                is_folder = os.path.isdir(entry.path) if is_link else entry.is_dir()
+            except OSError as error:  # of a damaged disk
+                warn(f"cannot look at {entry.path}: {error.strerror}")
+                is_link = is_folder = False
+            if not is_folder:
+                yield entry.path
+            elif is_link:
+                warn(f"{entry.path}: a link to a directory, not followed")
+            elif listing.is_library and TRASH.fullmatch(entry.name):
+                trash.append(entry.path)
+            else:
+                folders.append(entry.path)
+    if trash:
+        warn(f"{listing.root}: what is in {', '.join(sorted(trash)[:SHOWN])} counts for nothing")
+
+
+def is_junction(entry):
+    """Whether an entry is a junction of Windows, as os.DirEntry tells from Python 3.12 on."""
+    tag = getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0) if os.name == "nt" else 0
+    return tag == getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", None)
+
+
+@functools.cache
+def folder_ids(folder):
+    """Return the set of what a folder is known by: its real path, and its device and inode."""
+    info = os.stat(folder)
+    inode = {(info.st_dev, info.st_ino)} if info.st_ino else set()  # some drives have none
+    return inode | {os.path.normcase(os.path.realpath(folder))}
+
+
+def tell_what_is_left_out(listing):
+    root, others = listing.root, listing.others
+    if others:
+        endings = collections.Counter(map(ending_of, others))
+        shown = [f"{end or 'without an ending'} {n}" for end, n in endings.most_common(10)]
+        more = f" and {len(endings) - 10:,} more" if len(endings) > 10 else ""
+        skipped = f"{len(others):,} other files are not searched for"
+        warn(f"{root}: {skipped}: {', '.join(shown)}{more}")
+    if listing.hidden:
+        skipped = f"{len(listing.hidden):,} hidden photographs and videos are not searched for"
+        warn(f"{root}: {skipped}, such as {min(listing.hidden)}")
+    if not listing.files:
+        warn(f"{root}: no photographs and no videos")
+    away = sum(map(is_online_only, listing.files))
+    if away:
+        warn(f"{root}: {away:,} files are online only; to read them downloads them")
+    if not listing.is_library:
+        archives = sorted(path for path in others if ending_of(path) in ARCHIVES)
+        lines = (f"{path}: a backup inside an archive is not searched" for path in archives)
+        tell_some(warn, lines, "archives")
+        lines = (
+            f"{name}: only files that are not searched for; look into it" for name in lone(listing)
+        )
+        tell_some(warn, lines, "folders with only such files")
+
+
+def lone(needles):
+    """Return the sorted names of folders with files that may matter, and none that is searched."""
+    searched = set()
+    for folder in {os.path.dirname(path) for path in needles.files}:
+        while folder not in searched and len(folder) >= len(needles.root):
+            searched.add(folder)
+            folder = os.path.dirname(folder)
+    matter = (
+        path
+        for path in needles.others + needles.hidden
+        if not {ending_of(path), os.path.basename(path).lower()} & HARMLESS
+    )
+    return sorted(map(needles.name_of, {os.path.dirname(path) for path in matter} - searched))
+
+
+def is_online_only(path):
+    """Whether a file lies in a cloud, and is downloaded when it is read: OneDrive, iCloud."""
+    try:
+        info = os.stat(path)
+    except OSError:
+        return False
+    windows, mac = getattr(info, "st_file_attributes", 0), getattr(info, "st_flags", 0)
+    return bool(windows & 0x400000 or mac & 0x40000000)
+
+
+# ------------------------------------------------------------------------------------------------
+# 2 Decoding: a file's bytes -> an upright image, and the whole picture's size
+# ------------------------------------------------------------------------------------------------
+
+cv2.setNumThreads(1)  # the photographs are spread over threads, not the pixels of one
+# Having seen this, glibc keeps a picture's memory for the next instead of giving it back, which
+# saves a fifth of the time of small JPEGs.
+np.empty(2**22, np.uint8)
+LARGE = threading.RLock()  # held by the one thread that decodes a large picture; each takes 2 GB
+
+
+class BytesOnlyError(Exception):
+    """Says why only its bytes can tell whether a file has a copy."""
+
+
+def open_picture(path, colours=False):
+    """Return the image, the whole size and the bytes of the photograph at path, as decode does.
+
+    Raises OSError, MemoryError, cv2.error, ValueError or BytesOnlyError.
     """
-    image, size = decode_photograph(data)
-    if image is None:
-        return []
-    thumbnails = [thumbnail(image)]
-    if rotated:
-        aside = thumbnail(cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE))
-        thumbnails += [aside, thumbnails[0][::-1, ::-1], aside[::-1, ::-1]]
-    fingerprints = [fingerprint(small, size) for small in thumbnails]
-    return [] if None in fingerprints else fingerprints
+    with room_for(os.stat(path).st_size, 2**26):
+        data = read(path)
+        with room_for(pixels_of(data), 2**25):
+            return *decode(data, colours), data
 
 
-def rotated_hash(data):
-    return photograph_hash(data, rotated=True)
+def room_for(need, most):
+    """Return a lock to hold while more is needed than every thread may take at once."""
+    return LARGE if need > most else contextlib.nullcontext()
 
 
-def decode_photograph(data):
-    """Return the greyscale image in data and its whole (width, height).
+def read(path):
+    """Return the bytes of the file at path. Raises OSError or ValueError."""
+    info = os.stat(path)
+    if not stat.S_ISREG(info.st_mode):
+        raise ValueError("not a regular file")
+    if path.endswith(".icloud"):
+        raise ValueError("it lies in iCloud; download it first")
+    if not 0 < info.st_size < 2**31:
+        raise ValueError("the file has 2 GiB or more" if info.st_size else "the file is empty")
+    with open(path, "rb", buffering=0) as file:  # opens any name, which imread does not
+        return file.read()
 
-    A large JPEG's image is smaller than that; of several pictures in one file the image is None.
-    """
-    if is_heif(data):
-        return decode_heif(data)
+
+def pixels_of(data):
+    """Return how many pixels a file's header claims; infinity where it is not known to tell."""
+
+    def number(start, end, order="little"):
+        return int.from_bytes(data[start:end], order)
+
     if data.startswith(JPEG_START):
-        return decode_jpeg(data)
-    # libpng's own conversion to greyscale is biased, and reduced reading aliases: read colours.
-    image = cv2.cvtColor(decode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2GRAY)
-    size = image.shape[::-1]
-    if has_more_pages(data) or is_animation(data):
-        return None, size
-    if changes_in(image) <= PLAIN:
-        if image.size > 2**26:
-            raise ValueError("it looks plain, and it is too large for a closer look")
-        image = look_closer(image, decode(data, cv2.IMREAD_UNCHANGED))
-    return image, size
+        header = jpeg_header(data)
+        return header.width * header.height // 2  # a large one is decoded reduced
+    if data.startswith(b"\x89PNG"):
+        return number(16, 20, "big") * number(20, 24, "big")
+    if data.startswith(b"GIF8"):
+        return number(6, 8) * number(8, 10)
+    if data.startswith(b"BM"):
+        return number(18, 22) * abs(number(22, 26) - (data[25:26] > b"\x7f") * 2**32)
+    if data[8:16] == b"WEBPVP8X":
+        return number(24, 27) * number(27, 30)
+    if data[8:16] == b"WEBPVP8 ":
+        return number(26, 28) * number(28, 30)
+    if data[8:16] == b"WEBPVP8L":
+        return (number(21, 25) & 0x3FFF) * (number(21, 25) >> 14 & 0x3FFF)
+    if data[4:8] == b"ftyp":  # the size is in an ispe box, which may lie at the file's end
+        sizes = re.findall(rb"ispe\0{4}(.{4})(.{4})", data, re.DOTALL)
+        return max((math.prod(int.from_bytes(s, "big") for s in each) for each in sizes), default=0)
+    return math.inf
+
+
+def decode(data, colours=False):
+    """Decode a photograph's bytes into an upright image and its whole (width, height) in pixels.
+
+    The image is uint8: greyscale (height, width), or with colours BGR (height, width, 3). That of
+    a large JPEG is reduced. Raises ValueError, cv2.error, or BytesOnlyError.
+    """
+    decoder = next(decoder for is_it, decoder in DECODERS if is_it(data))
+    return decoder(data, colours)
+
+
+def decode_any(data, colours):
+    """Decode what OpenCV decodes. Raises BytesOnlyError for more than one picture."""
+    refuse_damaged_png(data)
+    if has_more_pages(data) or re.match(rb"P[1-7]\s", data):  # of PBM to PAM nothing tells
+        raise BytesOnlyError("it has, or may have, several pages")
+    code = data.find(b"\xff\x4f\xff\x51")  # JPEG 2000, which decodes without its end, but blurred
+    if 0 <= code < 2**16 and data.find(JPEG_END, code) < 0:
+        raise ValueError("the end of the file is missing, and with it its details")
+    # Reduced reading of these aliases, and libpng's own conversion to grey is biased: read colours.
+    pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR, range=(0, 2))[1]
+    if not pages:
+        raise ValueError(NOT_DECODED)
+    image = pages[0]
+    if len(pages) > 1:
+        raise BytesOnlyError("it holds several pictures")
+    size = image.shape[1::-1]
+    grey = to_grey(image)
+    if is_plain(grey) and hides_something(data):
+        raise BytesOnlyError("it looks plain, and has transparency or 16 bits")
+    return image if colours else grey, size
+
+
+NOT_DECODED = "not an image that OpenCV can decode, or a damaged one"
+
+
+def refuse_damaged_png(data):
+    """Raise ValueError for a PNG whose chunks do not fit the file.
+
+    OpenCV 5 makes room for what a damaged chunk claims: 4 GB for a file of 54 bytes.
+    """
+    place, kind = 8, b"" if data.startswith(b"\x89PNG") else b"IEND"
+    while kind != b"IEND":
+        length, kind = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
+        place += 12 + length
+        if place > len(data):
+            raise ValueError("the PNG is damaged, or its end is missing")
 
 
 def has_more_pages(data):
@@ -254,117 +474,137 @@ def has_more_pages(data):
     return number(first + 2 + 12 * number(first, 2), 4) > 0
 
 
-def is_animation(data):
-    """Whether data has a second picture, where its header says that it may be an animation."""
-    may_be = (
-        data.startswith(b"GIF8")
-        or (data[12:16] == b"VP8X" and len(data) > 20 and data[20] & 2)  # a WebP's own flag
-        or (data.startswith(b"\x89PNG") and b"acTL" in data[: data.find(b"IDAT")])
-        or (data[4:8] == b"ftyp" and b"avis" in brands(data))
-    )
-    if not may_be:
-        return False
-    _, animation = cv2.imdecodeanimation(np.frombuffer(data, np.uint8), 0, 2)
-    return len(animation.frames) != 1  # none, where the second is damaged
+def hides_something(data):
+    """Whether a picture has transparency, or more than 8 bits, which its plain colours hide."""
+    whole = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if whole.dtype != np.uint8:
+        return True
+    return whole.ndim == 3 and whole.shape[2] in (2, 4) and whole[:, :, -1].min() < 255
 
 
-def decode_jpeg(data):
+def to_grey(image):
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+
+
+JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+REDUCED = {
+    8: (cv2.IMREAD_REDUCED_GRAYSCALE_8, cv2.IMREAD_REDUCED_COLOR_8),
+    4: (cv2.IMREAD_REDUCED_GRAYSCALE_4, cv2.IMREAD_REDUCED_COLOR_4),
+    2: (cv2.IMREAD_REDUCED_GRAYSCALE_2, cv2.IMREAD_REDUCED_COLOR_2),
+    1: (cv2.IMREAD_GRAYSCALE, cv2.IMREAD_COLOR),
+}
+
+
+def decode_jpeg(data, colours):
     """Decode a JPEG, as small as its shorter side keeps 256 pixels; with 128 copies are lost."""
-    height, width = jpeg_size(data)
-    scales = (flag for scale, flag in JPEG_SCALES.items() if min(height, width) > 255 * scale)
-    image = decode(data, next(scales, cv2.IMREAD_GRAYSCALE))
+    header = jpeg_header(data)
+    shorter = min(header.width, header.height)
+    scale = next(scale for scale in REDUCED if scale == 1 or shorter > 255 * scale)
+    is_whole = data.rfind(JPEG_END) > header.scan
+    if header.is_progressive:
+        if not is_whole:  # it decodes, but blurred
+            raise ValueError("the end of the file is missing, and with it its details")
+        if data.count(b"\xff\xda") > 100:
+            raise ValueError("a JPEG of more than 100 scans")
     if not data.endswith(JPEG_END):
+        data += JPEG_END  # imdecode insists on the end marker, imread does not
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[scale][colours])
+    if image is None:
+        raise ValueError(NOT_DECODED)
+    if not is_whole:
         # libjpeg fills what is missing with grey 128; two stumps would look like copies.
-        high, wide = (-(-side // 16) for side in image.shape)
+        high, wide = (-(-side // 16) for side in image.shape[:2])
         for edge in (image[-high:], image[:high], image[:, -wide:], image[:, :wide]):
             if (edge == 128).all():
                 raise ValueError("the end of the file is missing, and with it part of the picture")
-    if not width:
-        height, width = image.shape
-    if (width > height) != (image.shape[1] > image.shape[0]):  # it was stored on its side
-        width, height = height, width
-    return image, (width, height)
+    high, wide = image.shape[:2]
+    size = (header.width, header.height) if header.width else (wide, high)
+    if (size[0] > size[1]) != (wide > high):  # it was stored on its side
+        size = size[::-1]
+    return image, size
 
 
-def look_closer(image, whole):
-    """Return what shows most of a picture that looks plain as image: that, or a layer of whole.
+class JpegHeader(typing.NamedTuple):
+    width: int = 0
+    height: int = 0
+    is_progressive: bool = False
+    scan: int = 0  # where the first scan begins
 
-    The layers are its transparency, and its 16 bits with as many pixels at each level, so that no
-    hot one hides a dark scan (in uint16, 256 to a level). They count where they are not plain.
+
+def jpeg_header(data):
+    """Return the JpegHeader of a JPEG's own frame, empty where there is none.
+
+    Walks the segments: a preview in the EXIF segment has a frame header of its own, and comes
+    first. Source: ITU-T T.81, annex B.
     """
-    whole, layers = np.atleast_3d(whole), []
-    if whole.shape[2] in (2, 4):
-        layers.append(np.ascontiguousarray(whole[:, :, -1]))
-    if whole.dtype != np.uint8:
-        colours = whole.shape[2] > 2
-        layers.append(
-            cv2.cvtColor(whole[:, :, :3], cv2.COLOR_BGR2GRAY) if colours else whole[:, :, 0]
-        )
-    layers = [layer if layer.dtype == np.uint8 else equalized(layer) for layer in layers]
-    richest = max(layers, key=changes_in, default=image)
-    return richest if changes_in(richest) > PLAIN else image
+    place, frame = 2, {}
+    while data[place : place + 1] == b"\xff" and place < len(data) - 9:
+        kind = data[place + 1]
+        if kind == 0xDA:
+            return JpegHeader(**frame, scan=place)
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            high, wide = data[place + 5 : place + 7], data[place + 7 : place + 9]
+            frame = {
+                "width": int.from_bytes(wide, "big"),
+                "height": int.from_bytes(high, "big"),
+                "is_progressive": kind in (0xC2, 0xC6, 0xCA, 0xCE),
+            }
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return JpegHeader()
 
 
-def changes_in(image):
-    return count_changes(dhash(half(thumbnail(image))))
-
-
-def equalized(layer):
-    if layer.dtype != np.uint16:
-        layer = cv2.normalize(layer, None, 0, 65535, cv2.NORM_MINMAX, cv2.CV_16U)
-    histogram = cv2.calcHist([layer], [0], None, [65536], [0, 65536])
-    return np.take((histogram.cumsum() * (65280 / layer.size)).astype(np.uint16), layer)
+def holds_more_jpegs(data):
+    """Whether another JPEG stands behind the first: an MPO, a gain map, a portrait's depth."""
+    start = jpeg_header(data).scan
+    return b"MPF\0" in data[:start] or bool(re.search(rb"\xff\xd9\0*\xff\xd8\xff", data[start:]))
 
 
 def is_heif(data):
     """Whether data is a HEIC or one of its kin, as its first box says (ISO/IEC 23008-12)."""
-    return data[4:8] == b"ftyp" and bool(brands(data) & HEIF) and not brands(data) & AVIF
-
-
-def brands(data):
+    if data[4:8] != b"ftyp":
+        return False
     end = min(int.from_bytes(data[:4], "big"), 256)
-    return {data[8:12], *(data[place : place + 4] for place in range(16, end, 4))}
+    brands = {data[8:12], *(data[place : place + 4] for place in range(16, end, 4))}
+    return bool(brands & HEIF) and not brands & {b"avif", b"avis"}
 
 
 SEQUENCES = {b"hevc", b"hevx", b"msf1"}
-HEIF, AVIF = {b"heic", b"heix", b"heim", b"heis", b"mif1"} | SEQUENCES, {b"avif", b"avis"}
+HEIF = {b"heic", b"heix", b"heim", b"heis", b"mif1"} | SEQUENCES
 
 
-def decode_heif(data):
-    """Decode a HEIC as decode_photograph does, with pillow-heif. Raises ImportError without it."""
+def decode_heif(data, colours):
     heif = pillow_heif()
+    if not heif:
+        raise BytesOnlyError("a HEIC, and pillow-heif is not installed")
     # What is cut off decodes into flat green, without an error.
     if not boxes_fit(data):
         raise ValueError("the HEIC is damaged, or its end is missing")
     try:
         picture = heif.open_heif(data, bgr_mode=True)  # upright by irot and imir, not by EXIF
-        width, height = picture.size
         if len(picture) > 1 or data[8:12] in SEQUENCES:
-            return None, (width, height)
-        if width * height > most_pixels():
+            raise BytesOnlyError("it holds several pictures")
+        if math.prod(picture.size) > most_pixels():
             raise ValueError(TOO_LARGE.format(most_pixels()))
         whole = np.asarray(picture)
     except (EOFError, IndexError, OSError, RuntimeError, SyntaxError) as error:
         raise ValueError(f"a HEIC that can't be decoded: {error}") from error
-    image = whole if whole.ndim == 2 else cv2.cvtColor(whole[:, :, :3], cv2.COLOR_BGR2GRAY)
-    return look_closer(image, whole) if changes_in(image) <= PLAIN else image, (width, height)
+    image = whole if whole.ndim == 2 else np.ascontiguousarray(whole[:, :, :3])
+    if whole.shape[2:] == (4,) and whole[:, :, 3].min() < 255 and is_plain(to_grey(image)):
+        raise BytesOnlyError("it looks plain, and has transparency")
+    return image if colours else to_grey(image), picture.size
 
 
+@functools.cache
 def pillow_heif():
-    """Import pillow-heif, which costs a moment, where it is there in a version that is safe."""
-    try:
-        import pillow_heif as module
-
-        version = tuple(map(int, module.__version__.split(".")[:2]))
-    except (ImportError, AttributeError, ValueError):  # or it failed in another thread
-        version = 0, 0
-    if version < (1, 8):  # older ones crash on damaged files
-        raise ImportError(NO_HEIF)
-    module.options.DECODE_THREADS = 1
-    return module
-
-
-NO_HEIF = "to decode HEIC, run: python -m pip install 'pillow-heif>=1.8'"
+    """Import pillow-heif, which costs a moment; None where it is not there, or not safe."""
+    with LARGE:  # not in two threads at once
+        try:
+            module = importlib.import_module("pillow_heif")
+            version = tuple(map(int, module.__version__.split(".")[:2]))
+            module.options.DECODE_THREADS = 1
+        except (ImportError, AttributeError, ValueError):
+            return None
+    return module if version >= (1, 8) else None  # older ones crash on damaged files
 
 
 def boxes_fit(data):
@@ -382,126 +622,15 @@ def boxes_fit(data):
     return True
 
 
-JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-JPEG_SCALES = {
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-}
-
-
-def jpeg_size(data):
-    """Return a JPEG's (height, width) as its frame header has it, or (0, 0).
-
-    Walks the segments: a preview in the EXIF segment has a frame header of its own, and comes
-    first. Source: ITU-T T.81, annex B.
-    """
-    place = 2
-    while 0 <= (place := data.find(b"\xff", place)) < len(data) - 9:
-        kind = data[place + 1]
-        if kind in JPEG_FRAMES:
-            height, width = data[place + 5 : place + 7], data[place + 7 : place + 9]
-            return int.from_bytes(height, "big"), int.from_bytes(width, "big")
-        if kind == 0xDA:  # the scan begins
-            break
-        if kind == 0xFF or kind == 0x01 or 0xD0 <= kind <= 0xD8:  # a fill byte; markers alone
-            place += 1 if kind == 0xFF else 2
-        else:
-            place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return 0, 0
-
-
-JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-
-
-def decode(data, flags):
-    """Decode data into an image with cv2.imdecode and its flags, upright by its EXIF orientation.
-
-    Raises ValueError where OpenCV can't decode, cv2.error where there are too many pixels.
-    """
-    refuse_damaged_png(data)
-    if data.startswith(JPEG_START) and not data.endswith(JPEG_END):
-        data += JPEG_END  # imdecode insists on the end marker, imread does not
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if image is None:
-        raise ValueError("not an image that OpenCV can decode, or a damaged one")
-    return image
-
-
-def refuse_damaged_png(data):
-    """Raise ValueError for a PNG whose chunks do not fit the file.
-
-    OpenCV 5 makes room for what a damaged chunk claims: 4 GB for a file of 54 bytes.
-    """
-    place, kind = 8, b"" if data.startswith(b"\x89PNG") else b"IEND"
-    while kind != b"IEND":
-        length, kind = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
-        place += 12 + length
-        if place > len(data):
-            raise ValueError("the PNG is damaged, or its end is missing")
-
-
-def hash_batch(batch, hash_function):
-    """Return a list with a pair for each path: its Fingerprints, and why there are none (str).
-
-    hash_function takes a file's bytes and returns a list of Fingerprints, of which the first is
-    the upright picture's. A task of a cluster's worker, which
-    need not have this script.
-    """
-    cv2.setNumThreads(1)  # the photographs are spread over threads, not the pixels of one
-    # Having seen this, glibc keeps a picture's memory for the next instead of giving it back: of
-    # 9,500 small JPEGs a twentieth of the page faults, and 3 % of the time.
-    np.empty(2**20, np.uint8)
-    return [hash_file(path, hash_function) for path in batch]
-
-
-def hash_file(path, hash_function):
-    try:
-        data = read(path)
-        with decoding_alone() if is_large(data) else contextlib.nullcontext():
-            return hash_function(data), ""
-    except (OSError, MemoryError, ValueError, ImportError, cv2.error) as error:
-        return [], reason(error)
-
-
-def read(path, most=-1):
-    """Return the bytes of the file at path, or so many. Raises OSError or ValueError."""
-    info = os.stat(path)
-    if not stat.S_ISREG(info.st_mode):
-        raise ValueError("not a regular file")
-    with open(path, "rb", buffering=0) as file:  # opens any name, which imread does not
-        if not info.st_size:
-            raise ValueError("the file is empty")
-        return file.read(most)
-
-
-def is_large(data):
-    """Whether decoding may take more than some 450 MB, as far as a look at the header tells."""
-    if data.startswith(JPEG_START):
-        height, width = jpeg_size(data)
-        return height * width > 2**26
-    if data.startswith(b"\x89PNG"):  # of up to 8 bytes a pixel
-        return int.from_bytes(data[16:20], "big") * int.from_bytes(data[20:24], "big") > 2**25
-    if is_heif(data):  # a picture's size is in an ispe box, which may lie at the file's end
-        sizes = ISPE.findall(data)
-        return any(int.from_bytes(w, "big") * int.from_bytes(h, "big") > 2**25 for w, h in sizes)
-    return True
-
-
-ISPE = re.compile(rb"ispe\0{4}(.{4})(.{4})", re.DOTALL)
-
-
-def decoding_alone():
-    """Return the lock with which a process decodes one large picture at a time.
-
-    Without it every thread may take 2 GB at once. It lies in the module cv2, which a process has
-    once; a cluster's worker gets this script's functions and globals anew with each task.
-    """
-    return vars(cv2).setdefault("one_large_picture", threading.Lock())
+DECODERS = [
+    (is_heif, decode_heif),
+    (lambda data: data.startswith(JPEG_START), decode_jpeg),
+    (bool, decode_any),
+]
 
 
 def reason(error):
-    """Say in one line why a file has no hash."""
+    """Say in one line why a file could not be read."""
     text = str(error)
     if isinstance(error, OSError):
         text = error.strerror or text
@@ -522,222 +651,403 @@ def most_pixels():
 
 
 # ------------------------------------------------------------------------------------------------
-# From many files to their hashes
+# 3 Hashing one: an image -> its Prints
 # ------------------------------------------------------------------------------------------------
 
-# What OpenCV decodes beyond what imutils lists, and what pillow-heif does.
-DECODED = set(
-    """.webp .avif .gif .jp2 .j2k .jpe .jfif .jif .mpo .dib .pbm .pgm .ppm .pnm .pxm .pam .pfm .sr
-    .ras .hdr .pic .heic .heif .hif""".split()
-).union(paths.image_types)
-# Photographs that nothing here decodes, raw ones above all, and films: their bytes are compared.
-# A raw file found through the small JPEG in it would invite people to delete the negative.
-UNDECODED = set(
-    """.dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .srw .orf .ori .raf .rw2 .raw .rwl .pef .ptx
-    .x3f .3fr .fff .erf .kdc .dcr .dcs .k25 .mrw .mdc .mef .mos .iiq .cap .gpr .bay .jxl .jxr .wdp
-    .hdp .psd .psb .heics .heifs .avifs .exr
-    .mov .mp4 .m4v .avi .mpg .mpeg .mpe .m1v .m2v .mts .m2ts .m2t .tod .mod .3gp .3gpp .3g2 .wmv
-    .asf .mkv .webm .vob .flv .f4v .dv .ogv .qt .mxf .divx .rm .rmvb .insv .lrv .360""".split()
-)
+# With any of these the cache's recipe changes, and so it does with how a file is decoded. Versions
+# of OpenCV set some formats upright differently.
+RECIPE = f"4, OpenCV {cv2.__version__}"
+# "Brighter" means by more than a quarter of a grey level from one column to the next: with less,
+# the noise of JPEG decides on flat ground; half a level costs copies of less contrast.
+RAMP = 0.25 * np.arange(9, dtype=np.float32)
+# Changes of direction along the rows, or fewer, of a plain picture such as a sky or an empty page.
+# Measured: smooth pictures have 0 to 8, each of 105 photographs of things 13 or more.
+PLAIN = 12
+BLANK = 16  # grey levels between a plain picture's darkest and brightest box, or fewer
+
+
+class Print(typing.NamedTuple):
+    """What a picture is looked up by, upright or turned; 128 bits and 72 grey levels."""
+
+    row: int  # 64 bits: the dhash of its thumbnail
+    column: int  # 64 bits: the dhash of its thumbnail transposed, as in Ben Hoyt's dhash_row_col
+    levels: str  # the thumbnail's 9 x 8 grey levels as hexadecimal digits, row by row
+
+
+def thumbnails(grey):
+    """Shrink a uint8 image (height, width) to two of float32 (8, 9): of it, and of it transposed.
+
+    Each pixel is the exact mean of its box, from a table of sums. Given a whole photograph, dhash
+    reads a handful of the pixels instead, and then a copy at half the width hardly ever matches.
+    """
+    # 2**23 pixels of 255 are the most that 32 bits hold the sum of.
+    table = cv2.integral(grey, sdepth=cv2.CV_32S if grey.size <= 2**23 else cv2.CV_64F)
+    return box_means(table, 9, 8), np.ascontiguousarray(box_means(table, 8, 9).T)
+
+
+def box_means(table, width, height):
+    """Return float32 (height, width): the mean of each box of an image, from its table of sums.
+
+    Between two of its lines the table is linear, as each pixel is flat: so boxes need not end
+    where pixels do.
+    """
+    high, wide = table.shape[0] - 1, table.shape[1] - 1
+    (top, down), (left, across) = edges(high, height), edges(wide, width)
+    lines = table[top] + (table[top + 1] - table[top]) * down[:, None]
+    sums = lines[:, left] + (lines[:, left + 1] - lines[:, left]) * across
+    sums = sums[1:] - sums[:-1]
+    means = (sums[:, 1:] - sums[:, :-1]) * (width * height / (wide * high))
+    return means.astype(np.float32)
+
+
+@functools.lru_cache(4096)
+def edges(side, count):
+    """Return where so many boxes of a side begin and end: whole pixels, and what is beyond."""
+    places = np.linspace(0, side, count + 1)
+    whole = np.minimum(places.astype(int), side - 1)
+    return whole, places - whole
+
+
+def prints(grey, count=1):
+    """Return so many Prints of a uint8 image (height, width): the first of TURNS; none if blank."""
+    upright = thumbnails(grey)
+    if is_plain_hash(dhash(upright[0] - RAMP)) and np.ptp(upright[0]) < BLANK:
+        return []
+    found = []
+    for is_transposed, down, across in TURNS[:count]:
+        one, other = upright[::-1] if is_transposed else upright
+        one, other = one[::down, ::across], other[::across, ::down]
+        levels = np.round(one).astype(np.uint8).tobytes().hex()
+        found.append(Print(dhash(one - RAMP), dhash(other - RAMP), levels))
+    return found
+
+
+# (transposed, then step down, then step across): upright, mirrored, and the six ways on a side.
+TURNS = [
+    (is_transposed, down, across)
+    for is_transposed in (False, True)
+    for down in (1, -1)
+    for across in (1, -1)
+]
+
+
+def turned(image, turn):
+    """Turn an image by the number of one of TURNS."""
+    is_transposed, down, across = TURNS[turn]
+    return np.ascontiguousarray(
+        (image.swapaxes(0, 1) if is_transposed else image)[::down, ::across]
+    )
+
+
+def is_plain(grey):
+    return is_plain_hash(dhash(thumbnails(grey)[0] - RAMP))
+
+
+def is_plain_hash(value):
+    return count_changes(value) <= PLAIN
+
+
+def count_changes(value):
+    """Count how often brightness changes direction along the 8 rows of a 64-bit hash.
+
+    >>> count_changes(0), count_changes(0x5555555555555555)
+    (0, 56)
+    """
+    return ((value ^ value >> 1) & 0x7F7F7F7F7F7F7F7F).bit_count()  # a byte is a row
+
+
+# ------------------------------------------------------------------------------------------------
+# 4 Hashing many: paths -> Photos, from the cache, by threads, or by a cluster's workers
+# ------------------------------------------------------------------------------------------------
+
 BATCH = 8  # files a task; of small files, four cost a tenth more time
-IN_FLIGHT = 256  # tasks handed out at once: enough for a cluster, and bounded
-SHOWN = 20  # folders that are named one by one
+VIEW = 512  # pixels of the longer side
+MANY, FEW = 256, 8  # batches handed out at once: enough for a cluster; while each holds views
 
 
-class Listing(typing.NamedTuple):
-    files: list  # the sorted paths of the photographs and films
-    hidden: list  # those of which the name begins with a dot
-    others: list  # the paths of other files
-    folders: set  # all folders walked, each as folder_id gives it
-    unlisted: list  # paths of the folders that can't be listed
+@dataclasses.dataclass(eq=False)
+class View:
+    """What a look wants of a picture: no more than VIEW pixels a side."""
+
+    image: np.ndarray  # uint8, greyscale (height, width) or BGR (height, width, 3)
+    size: tuple  # the whole picture's (width, height)
+    times: frozenset  # when it was taken, by its EXIF: datetimes, of any of its tags
 
 
-def list_files(root, endings, ours=()):
-    """Return the Listing of what lies below root and has one of the endings, and of what has not.
+class Photo(typing.NamedTuple):
+    """A photograph as it was read. Without Prints, only its bytes can tell of a copy."""
 
-    Left out are our own reports and caches, by their absolute paths, and other hidden files.
-    """
-    listing = Listing([], [], [], set(), [])
-    for folder, names in walk(root, listing.unlisted):
-        listing.folders.add(folder_id(folder))
-        for name in names:
-            path = os.path.join(folder, name)
-            is_known = ending_of(name) in endings
-            if not name.startswith("."):
-                if is_known:
-                    listing.files.append(path)
-                elif os.path.abspath(path) not in ours:
-                    listing.others.append(path)
-            elif is_known and not name.startswith("._"):  # macOS's own, beside each file
-                listing.hidden.append(path)
-    listing.files.sort()
-    return listing
-
-
-def walk(root, unlisted):
-    """Yield each folder from root down, and the names of its files; follow no link.
-
-    As os.walk, which before Python 3.12 recurses and ends at a depth of a thousand folders. What
-    can't be listed is told, and put into unlisted.
-    """
-    folders = [root]
-    while folders:
-        folder, names = folders.pop(), []
-        try:
-            with os.scandir(folder) as entries:
-                entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
-        except OSError as error:
-            warn(f"cannot list {folder}: {error.strerror}")
-            unlisted.append(folder)
-            continue
-        for entry in entries:
-            is_link = entry.is_symlink() or getattr(entry, "is_junction", bool)()
-            if not (os.path.isdir(entry.path) if is_link else entry.is_dir()):
-                names.append(entry.name)
-            elif is_link:
-                warn(f"{entry.path}: a link to a directory, not followed")
-            else:
-                folders.append(entry.path)
-        yield folder, names
-
-
-def tell_what_is_left_out(root, listing, is_needles=False):
-    if listing.others:
-        endings = collections.Counter(map(ending_of, listing.others))
-        shown = [f"{end or 'without an ending'} {n}" for end, n in endings.most_common(10)]
-        more = f" and {len(endings) - 10:,} more" if len(endings) > 10 else ""
-        skipped = f"{len(listing.others):,} other files are not searched for"
-        warn(f"{root}: {skipped}: {', '.join(shown)}{more}")
-    if listing.hidden:
-        skipped = f"{len(listing.hidden):,} hidden photographs and films are not searched for"
-        warn(f"{root}: {skipped}, such as {min(listing.hidden)}")
-    left_out = {os.path.dirname(path) for path in listing.others + listing.hidden}
-    unsearched = sorted(left_out.difference(map(os.path.dirname, listing.files)))
-    for folder in unsearched[:SHOWN] if is_needles else ():
-        warn(f"{name_below(root, folder)}: only files that are not searched for; look into it")
-    if is_needles and len(unsearched) > SHOWN:
-        warn(f"and {len(unsearched) - SHOWN:,} more folders with only such files")
-    if not listing.files:
-        warn(f"{root}: no photographs and no films")
-
-
-def ending_of(path):
-    """Return what a path ends in, in lower case; nothing where that is too long for an ending."""
-    ending = os.path.splitext(path)[1].lower()
-    return ending if len(ending) <= 12 else ""
-
-
-@functools.cache
-def folder_id(folder):
-    """Return what a folder is known by whatever its path: its device and inode."""
-    info = os.stat(folder)
-    return (info.st_dev, info.st_ino) if info.st_ino else os.path.realpath(folder)
-
-
-class Hashed(typing.NamedTuple):
     path: str
-    fingerprints: list  # the upright picture's, and perhaps those of it on its sides
-    reason: str  # why there are none
+    size: tuple = (0, 0)  # (width, height) in pixels
+    prints: tuple = ()  # the first is of it upright, the others are of it turned
+    only_bytes: str = ""  # why there are no Prints
+    problem: str = ""  # why it can't be read
+    view: View | None = None  # of a needle that has just been decoded here
 
 
-class Batch(typing.NamedTuple):
-    paths: list
-    kept: dict  # {path: Fingerprints} of those that the cache knows
-    keys: dict  # {path: key in the cache} of the others
-    missing: list  # the others' paths
-    wait: typing.Callable  # returns what hash_batch returns of them
+def hash_photos(files, way, team):
+    """Yield a Photo for each path, in order, hashed in one of WAYS; tell what can't be read."""
+    most, unreadable = FEW if WAYS[way] > 1 else MANY, 0
+    for question, photo, problem in team.ask("hash", (Question((p,), way) for p in files), most):
+        if problem:
+            unreadable += 1
+            if unreadable <= SHOWN:
+                warn(f"cannot read {question.paths[0]}: {problem}")
+        yield photo or Photo(question.paths[0], problem=problem)
+    if unreadable > SHOWN:
+        more = "; --report lists every needle" if WAYS[way] > 1 else ""
+        warn(f"and {unreadable - SHOWN:,} more that can't be read{more}")
 
 
-def hash_files(files, submit, hash_function, cache=None):
-    """Yield a Hashed for each path, in order; no one looks into what can't be decoded.
-
-    submit hands a call out, to threads here or to a cluster's workers, and returns a function
-    that waits for its result; hash_function takes a file's bytes and returns a list of
-    Fingerprints.
-    """
-    source, in_flight = iter(files), collections.deque()
-    while True:
-        while len(in_flight) < IN_FLIGHT and (batch := list(itertools.islice(source, BATCH))):
-            in_flight.append(start(batch, submit, hash_function, cache))
-        if not in_flight:
-            return
-        yield from finish(in_flight.popleft(), cache)
-
-
-def start(batch, submit, hash_function, cache):
-    """Hand out those of the batch's paths whose Fingerprints the cache has not kept."""
-    batch_decoded = [path for path in batch if ending_of(path) in DECODED]
-    kept, keys = {}, {}
-    for path in batch_decoded if cache else ():
-        with contextlib.suppress(OSError):  # it is named when it is read
-            keys[path], fingerprints = cache.find(path, hash_function.__name__)
-            if fingerprints is not None:
-                kept[path] = fingerprints
-    missing = [path for path in batch_decoded if path not in kept]
-    places = [os.path.abspath(path) for path in missing]  # a worker runs elsewhere
-    wait = submit(hash_batch, places, hash_function) if places else list
-    return Batch(batch, kept, keys, missing, wait)
-
-
-def finish(batch, cache):
-    """Yield a Hashed for each path of the batch; put what is new into the cache."""
+def hash_photo(question, keeps_view):
+    """Return the Photo of a Question: its path, hashed in a way, with a view for the look."""
+    (path,), way = question.paths, question.details
+    if way == "article":
+        image = cv2.imdecode(np.frombuffer(read(path), np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ValueError(NOT_DECODED)
+        return Photo(path, image.shape[1::-1], (Print(dhash(image), 0, "00" * 72),))
     try:
-        hashed = batch.wait()
-    except ConnectionError:  # the cluster is gone
-        raise
-    except Exception as error:  # a cluster gave up a task; a thread catches its own
-        hashed = [([], f"hashing failed: {type(error).__name__}")] * len(batch.missing)
-    hashed = dict(zip(batch.missing, hashed, strict=True))
-    for path in batch.paths:
-        fingerprints, reason = hashed.get(path, (batch.kept.get(path, []), ""))
-        if path in hashed and path in batch.keys and not reason:
-            cache.put(batch.keys[path], fingerprints)
-        # A cluster sends plain bytes.
-        yield Hashed(path, [Fingerprint(each) for each in fingerprints], reason)
+        image, size, data = open_picture(path, colours=WAYS[way] > 1)
+        if WAYS[way] > 1 and data.startswith(JPEG_START) and holds_more_jpegs(data):
+            raise BytesOnlyError("it holds several pictures")
+    except BytesOnlyError as why:
+        return Photo(path, only_bytes=str(why))
+    found = tuple(prints(to_grey(image), WAYS[way]))
+    view = View(shrunk(image, VIEW), size, times_in(data)) if keeps_view and WAYS[way] > 1 else None
+    return Photo(path, size, found, "" if found else "it is blank", view=view)
+
+
+# {how to hash: number of Prints}: a needle's second one is for its look-alikes.
+WAYS = {"article": 1, "library": 1, "needle": 2, "rotated": len(TURNS)}
+
+
+def checked_photo(row):
+    """Return the Photo that a row of the cache or of a worker holds, or raise ValueError."""
+    path, size, found, only_bytes, problem, _ = row
+    found = tuple(Print(*each) for each in found)
+    whole_numbers = (*size, *(number for each in found for number in each[:2]))
+    if not all(type(number) is int and 0 <= number < 2**64 for number in whole_numbers):
+        raise ValueError("not whole numbers of 64 bits")
+    if any(len(bytes.fromhex(each.levels)) != 72 for each in found) or len(size) != 2:
+        raise ValueError("not 9 x 8 levels, or not two sides")
+    if type(only_bytes) is not str or problem or bool(found) == bool(only_bytes):
+        raise ValueError("neither Prints nor a reason why there are none")
+    return Photo(path, tuple(size), found, only_bytes)
+
+
+def shrunk(image, most):
+    """Shrink an image so that its longer side has no more pixels than that."""
+    high, wide = image.shape[:2]
+    scale = most / max(high, wide)
+    if scale >= 1:
+        return image
+    size = max(1, round(wide * scale)), max(1, round(high * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def times_in(data):
+    """Return the datetimes that stand in the first 64 KB of a file with EXIF."""
+    start = data[: 2**16]
+    times = set()
+    for found in TIME.findall(start) if b"Exif" in start else ():
+        with contextlib.suppress(ValueError):
+            times.add(datetime.datetime(*map(int, found)))
+    return frozenset(times)
+
+
+TIME = re.compile(rb"((?:19|20)\d\d):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)")
+
+
+class Question(typing.NamedTuple):
+    """What is asked of some files, in terms that a cache can keep and a cluster send."""
+
+    paths: tuple  # of the files on which the answer depends; the cache keeps it by the first
+    details: typing.Any = None
+    view: View | None = None  # of the first file, if there is one
+
+
+class Task(typing.NamedTuple):
+    answer: typing.Callable  # (Question, whether to keep views) -> an answer; or it raises
+    checked: typing.Callable  # what a cache or a worker gave -> the answer, or ValueError
+    is_kept: bool = True  # in the cache
+
+
+class Team:
+    """Whoever answers Questions about files: the cache, threads here, or a cluster's workers."""
+
+    def __init__(self, jobs=None, scheduler=None, cache=None):
+        self.cache = Cache(cache) if cache else None
+        self.submit = open_cluster(scheduler) if scheduler else open_threads(jobs or DEFAULT_JOBS)
+
+    def keeps(self, name):
+        return self.cache and TASKS[name].is_kept
+
+    def ask(self, name, questions, most=MANY):
+        """Yield (question, answer, problem) for each question to one of TASKS, in order."""
+        source, waiting = iter(questions), collections.deque()
+        try:
+            while True:
+                while len(waiting) < most and (batch := list(itertools.islice(source, BATCH))):
+                    waiting.append((batch, *self.start(name, batch)))
+                if not waiting:
+                    return
+                yield from self.finish(name, *waiting.popleft())
+        finally:
+            if self.cache:
+                self.cache.save()
+
+    def start(self, name, batch):
+        """Return {place in the batch: answer} of what the cache knows, and who answers the rest."""
+        kept = {}
+        for place, question in enumerate(batch if self.keeps(name) else ()):
+            with contextlib.suppress(OSError, TypeError, ValueError, RecursionError):
+                kept[place] = TASKS[name].checked(self.cache.find(name, question))
+        rest = [question for place, question in enumerate(batch) if place not in kept]
+        return kept, self.submit(name, rest) if rest else list
+
+    def finish(self, name, batch, kept, wait):
+        try:
+            answers = wait()
+        except ConnectionError:  # the cluster is gone
+            raise
+        except Exception as error:  # a cluster gave up a task; a thread catches its own
+            answers = [(None, f"{name} failed: {type(error).__name__}")] * len(batch)
+        answers = iter(answers)
+        for place, question in enumerate(batch):
+            answer, problem = (kept[place], "") if place in kept else next(answers)
+            if self.keeps(name) and place not in kept and not problem:
+                self.cache.put(name, question, answer)
+            yield question, answer, problem
+
+
+def answer_batch(name, questions, keeps_views=False):
+    """Return (answer, problem) for each question to one of TASKS, on a thread or a worker."""
+    answers = []
+    for question in questions:
+        try:
+            answers.append((TASKS[name].answer(Question(*question), keeps_views), ""))
+        except (OSError, MemoryError, ValueError, BytesOnlyError, cv2.error) as error:
+            answers.append((None, reason(error)))
+    return answers
+
+
+DEFAULT_JOBS = (os.cpu_count() or 1) + 1
+
+
+def open_threads(jobs):
+    """Return a function that hands a batch to a thread, and returns one that waits for it."""
+    pool = concurrent.futures.ThreadPoolExecutor(jobs)
+    return lambda name, questions: pool.submit(answer_batch, name, questions, True).result
+
+
+def open_cluster(scheduler):
+    """Return the same for the workers of a Dask cluster. All that is odd about Dask is here."""
+    try:
+        import logging
+
+        import distributed
+
+        logging.disable()  # it tells of lost workers, whose work others do again
+        client = distributed.Client(scheduler, timeout=8)
+        # As a module of its own: of what stands in __main__ each task would get a copy, locks and
+        # all.
+        client.upload_file(__file__)
+        module = importlib.import_module(pathlib.Path(__file__).stem)
+    except ImportError:
+        end("--dask needs one more package; run: python -m pip install distributed")
+    except Exception as error:  # whatever it is that answers there
+        end(f"no Dask scheduler answers at {scheduler}: {' '.join(str(error).split())}")
+
+    gone = ConnectionError(f"the Dask scheduler at {scheduler} is gone")
+
+    def submit(name, questions):
+        if client.status != "running":
+            raise gone
+        # A worker runs elsewhere, and of a tuple with names Dask makes a plain one.
+        plain = [(tuple(map(os.path.abspath, each.paths)), each.details) for each in questions]
+        future = client.submit(module.answer_batch, name, plain, retries=2, pure=False)
+        return lambda: [checked(name, *answer) for answer in wait(future)]
+
+    def checked(name, answer, problem):
+        try:
+            return (None, problem) if problem else (TASKS[name].checked(answer), "")
+        except (TypeError, ValueError):
+            return None, "a worker's answer is of another form"
+
+    def wait(future):
+        waited = 0
+        while future.status == "pending" and client.status == "running":
+            with contextlib.suppress(Exception):  # the time is up, or the future is cancelled
+                distributed.wait([future], timeout=1)
+            waited += 1
+            if waited == 10 and not client.scheduler_info()["workers"]:
+                warn(f"waiting for a worker of the Dask scheduler at {scheduler}")
+        if future.status in ("pending", "cancelled"):
+            raise gone
+        try:
+            return future.result()
+        except OSError as error:  # of the cluster: a task catches its own
+            raise gone from error
+
+    return submit
 
 
 class Cache:
-    """Fingerprints in an SQLite file, by path, size, time of change and way of hashing."""
+    """Answers in an SQLite file, by the paths, sizes and times of the files that they depend on."""
 
     APPLICATION_ID = 0x64486173  # "dHas"
-    RECIPE = f"3, OpenCV {cv2.__version__}"  # versions set some formats upright differently
 
     def __init__(self, path):
-        """Open or make the file. Raises OSError, ValueError or sqlite3.Error, changing nothing."""
-        self.rows, self.saved = [], time.monotonic()
-        if os.path.exists(path):  # look first: to open someone else's database can change it
-            if not os.path.isfile(path):
-                raise ValueError("not a regular file")
-            with open(path, "rb") as file:
-                header = file.read(72)
-            ours = header[68:] == self.APPLICATION_ID.to_bytes(4, "big")
-            if header and not (header.startswith(b"SQLite format 3\0") and ours):
-                raise ValueError("it is there already, and it is not a cache of this script")
-        self.database = sqlite3.connect(path, timeout=60, isolation_level=None)
-        self.database.executescript(
-            f"BEGIN IMMEDIATE; PRAGMA application_id = {self.APPLICATION_ID};"
-            "DROP TABLE IF EXISTS hashes;"  # of the recipes before the third
-            "CREATE TABLE IF NOT EXISTS fingerprints (path BLOB, recipe TEXT, size INTEGER,"
-            " mtime_ns INTEGER, turned INTEGER, fingerprint BLOB,"
-            " PRIMARY KEY (path, recipe, turned)) WITHOUT ROWID; COMMIT;"
-        )
+        """Open or make the file; end the run with one line if it is something else."""
+        self.rows, self.saved = {}, time.monotonic()
+        try:
+            self.refuse_others(path)
+            self.database = sqlite3.connect(path, timeout=60, isolation_level=None)
+            self.database.executescript(
+                f"BEGIN IMMEDIATE; PRAGMA application_id = {self.APPLICATION_ID};"
+                "DROP TABLE IF EXISTS hashes; DROP TABLE IF EXISTS fingerprints;"  # older recipes
+                "CREATE TABLE IF NOT EXISTS answers (task TEXT, path BLOB, stamp TEXT, answer TEXT,"
+                " PRIMARY KEY (task, path)) WITHOUT ROWID; COMMIT;"
+            )
+        except (OSError, ValueError, sqlite3.Error) as error:
+            end(f"cannot use the cache {path}: {error}; name a new file")
 
-    def find(self, path, way):
-        """Return the key by which to put what path yields, hashed in a way (a name), and that.
+    def refuse_others(self, path):
+        """Raise ValueError for a file that is no cache: to open it with SQLite can change it."""
+        if not os.path.exists(path):
+            return
+        if not os.path.isfile(path):
+            raise ValueError("not a regular file")
+        with open(path, "rb") as file:
+            header = file.read(72)
+        is_ours = header[68:] == self.APPLICATION_ID.to_bytes(4, "big")
+        if header and not (header.startswith(b"SQLite format 3\0") and is_ours):
+            raise ValueError("it is there already, and it is not a cache of this script")
 
-        It is a list of Fingerprints, or None if nothing is kept.
-        """
-        info = os.stat(path)
-        place = os.fsencode(os.path.abspath(path))
-        key = place, f"{way} {self.RECIPE}", info.st_size, info.st_mtime_ns
-        where = "path = ? AND recipe = ? AND size = ? AND mtime_ns = ? ORDER BY turned"
-        query = f"SELECT fingerprint FROM fingerprints WHERE {where}"
-        rows = [row for (row,) in self.database.execute(query, key)]
-        return key, [row for row in rows if row] if rows else None
+    def key_of(self, name, question):
+        """Return the columns task, path and stamp. Raises OSError."""
+        first, *others = map(os.path.abspath, question.paths)
+        task = f"{name} {question.details}" if isinstance(question.details, str) else name
+        stamp = [RECIPE, question.details]
+        for path in (first, *others):
+            info = os.stat(path)
+            stamp += [info.st_size, info.st_mtime_ns]
+        return task, os.fsencode(first), json.dumps([*stamp, *others])
 
-    def put(self, key, fingerprints):
-        rows = enumerate(fingerprints or [b""])  # an empty one: only its bytes can tell
-        self.rows += [(*key, turned, each) for turned, each in rows]
+    def find(self, name, question):
+        """Return what is kept. Raises ValueError if nothing is."""
+        task, path, stamp = self.key_of(name, question)
+        query = "SELECT answer FROM answers WHERE task = ? AND path = ? AND stamp = ?"
+        for (answer,) in self.database.execute(query, (task, path, stamp)):
+            return json.loads(answer)
+        raise ValueError("nothing is kept")
+
+    def put(self, name, question, answer):
+        with contextlib.suppress(OSError):  # it has vanished
+            *key, stamp = self.key_of(name, question)
+            # A View is not kept.
+            self.rows[tuple(key)] = *key, stamp, json.dumps(answer, default=lambda view: None)
         if time.monotonic() - self.saved > 0.5:
             self.save()
 
@@ -745,182 +1055,295 @@ class Cache:
         try:
             with self.database:  # committed at the end, or rolled back
                 self.database.execute("BEGIN IMMEDIATE")
-                insert = "INSERT OR REPLACE INTO fingerprints VALUES (?, ?, ?, ?, ?, ?)"
-                self.database.executemany(insert, self.rows)
+                insert = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)"
+                self.database.executemany(insert, self.rows.values())
         except sqlite3.Error as error:
             warn(f"cannot write to the cache: {error}")
-        self.rows, self.saved = [], time.monotonic()
+        self.rows, self.saved = {}, time.monotonic()
 
 
 # ------------------------------------------------------------------------------------------------
-# The search
+# 5 Searching: Photos -> Findings
 # ------------------------------------------------------------------------------------------------
+
+NEAR = 24  # of 128 bits: what differs in no more is a candidate
+LOOK_ALIKE = 28  # of 128 bits: what differs in no more is shown beside what is missing
+CORRELATION = 0.9  # of 9 x 8 levels: ordinary edits have 0.94 and more
+OPENED = 5  # candidates that are opened for a needle, at most
+
+
+class Candidate(typing.NamedTuple):
+    path: str
+    bits: int  # of 128 in which the hashes differ
+    turn: int  # how the needle must be turned, as a place in TURNS
+
+
+class Haystack:
+    """The library: what will be there when the needles are gone, by hash and by path."""
+
+    def __init__(self, listings, needles):
+        self.going = going_folders(listings, needles)
+        self.all = sorted({path for listing in listings for path in listing.files})
+        self.files = list(filter(is_decoded, self.all))  # to be hashed
+        for listing in listings:
+            listing.files.clear()  # of millions of paths one list is enough
+        self.count = 0  # photographs that were read
+        self.photographs = {}  # {hash: places in paths}, the article's dictionary
+        self.paths, self.rows, self.columns = [], array.array("Q"), array.array("Q")
+        self.levels = bytearray()
+
+    def add(self, photo):
+        self.count += not photo.problem
+        if photo.prints and self.lasts(photo.path):
+            (row, column, levels), *_ = photo.prints
+            self.photographs.setdefault(row, []).append(len(self.paths))
+            self.paths.append(photo.path)
+            self.rows.append(row)
+            self.columns.append(column)
+            self.levels += bytes.fromhex(levels)
+
+    def lasts(self, path):
+        """Whether the file at path will be there when the needles are gone."""
+        try:
+            real = os.path.realpath(path) if os.path.islink(path) else path
+            return not folder_ids(os.path.dirname(real)) & self.going
+        except OSError:  # it has vanished
+            return False
+
+    def equal(self, photo):
+        """Return the paths of equal hashes, as the article looks them up."""
+        return [self.paths[place] for place in self.photographs.get(photo.prints[0].row, ())]
+
+    def candidates(self, photo, count):
+        """Return the OPENED likeliest Candidates for the first so many Prints of a Photo."""
+        near = sorted(self.near(photo.prints[:count], NEAR), key=lambda each: each[1:])
+        near = (Candidate(path, bits, turn) for bits, _, path, turn in near)
+        others = (each for each in near if not is_same_file(each.path, photo.path))
+        return list(itertools.islice(others, OPENED))
+
+    def look_alike(self, photo):
+        """Return the path of what is nearest to a Photo, as it is or mirrored; else nothing."""
+        near = sorted(self.near(photo.prints, LOOK_ALIKE, -1))
+        return next((each[2] for each in near if not is_same_file(each[2], photo.path)), "")
+
+    def near(self, prints, most, correlation=CORRELATION):
+        """Return (bits, difference of levels, path, turn) of what is near one of the Prints."""
+        found = []
+        for turn, sought in enumerate(prints):
+            places = self.within(sought, most)
+            if places:
+                levels = np.frombuffer(self.levels, np.uint8).reshape(-1, 72)[places]
+                levels = standardised(np.vstack([bytes_of(sought.levels), levels]))
+                bits = count_bits(self.rows, self.columns, sought, places)
+                differences = np.abs(levels[1:] - levels[0]).mean(1)
+                is_near = (levels[1:] * levels[0]).mean(1) >= correlation
+                for number in np.flatnonzero(is_near):
+                    path = self.paths[places[number]]
+                    found.append((int(bits[number]), float(differences[number]), path, turn))
+        return found
+
+    def within(self, sought, most):
+        """Return the places of what has an equal hash, or differs in so many bits or fewer."""
+        found = [self.photographs.get(sought.row, [])]
+        for start in range(0, len(self.paths), 2**17):  # what is between stays in the cache
+            bits = count_bits(self.rows, self.columns, sought, slice(start, start + 2**17))
+            found.append((np.flatnonzero(bits <= most) + start).tolist())
+        return sorted(set().union(*found))
+
+
+def count_bits(rows, columns, sought, places):
+    """Count the bits of 128 in which the hashes at some places differ from a Print's: uint8."""
+    rows, columns = (np.frombuffer(each, np.uint64)[places] for each in (rows, columns))
+    bits = np.bitwise_count(rows ^ np.uint64(sought.row))
+    return bits + np.bitwise_count(columns ^ np.uint64(sought.column))
+
+
+def bytes_of(levels):
+    return np.frombuffer(bytes.fromhex(levels), np.uint8)
+
+
+def standardised(levels):
+    """Bring each row of levels to a mean of 0 and a spread of 1, as float32."""
+    levels = levels - levels.mean(1, dtype=np.float32, keepdims=True)
+    return levels / np.maximum(levels.std(1, keepdims=True), 1e-6)
+
+
+def going_folders(library, needles):
+    """Return the folder_ids of each folder that goes when the needles are thrown away.
+
+    Those are the needles' folders, without a haystack directory inside them; none, if the needles
+    are the only haystack.
+    """
+    root, roots = folder_ids(needles.root), [folder_ids(listing.root) for listing in library]
+    if all(each & root for each in roots):
+        warn(f"{needles.root}: searched in itself, so both copies lie in the needles")
+        return set()
+    inside = (ids & needles.folders and not ids & root for ids in roots)
+    return needles.folders.difference(
+        *(each.folders for each in itertools.compress(library, inside))
+    )
+
+
+def is_same_file(first, second):
+    """Whether two paths lead to one file (or one of them nowhere), so that they are no copies.
+
+    Two hard links are two, even if the file system tells a file's names in two ways.
+    """
+    if first == second:
+        return True
+    try:
+        info = os.stat(first)
+        if info.st_ino and not os.path.samestat(info, os.stat(second)):
+            return False
+    except OSError:
+        return True
+    is_one = info.st_ino and info.st_nlink == 1
+    return bool(is_one) or os.path.realpath(first) == os.path.realpath(second)
 
 
 class Finding(typing.NamedTuple):
+    """What became of a needle."""
+
     needle: str
-    directory: str
-    status: str  # found, smaller (found, but only with fewer pixels), missing or unreadable
-    distance: int | str = ""  # decided bits in which the hashes differ; of equal bytes nothing
+    status: str  # one of STATUSES
+    distance: int | str = ""  # bits of 128 in which the hashes differ; of equal bytes nothing
     match: str = ""
-    pixels: str = ""  # such as 4000x3000, of the needle and of the match
+    pixels: str = ""  # such as 4000x3000
     match_pixels: str = ""
+    lookalike: str = ""  # what looks like a missing needle; it counts for nothing
+    reason: str = ""  # why it is lesser, or unreadable, or compared by its bytes only
+    bytes: int = 0
+    modified: str = ""  # such as 2014-12-24 18:03
+    by_bytes: bool = False  # whether nothing but its bytes can tell
+    twin: str = ""  # another needle with the same bytes
 
 
-class Directory(typing.NamedTuple):
-    name: str
-    findings: list  # none where the folder can't be listed
-
-    def count(self, *statuses):
-        return sum(finding.status in statuses for finding in self.findings)
-
-    @property
-    def found(self):
-        return self.count("found", "smaller")
-
-    @property
-    def verdict(self):
-        if not self.found:
-            return VERDICTS[0]
-        if self.found < len(self.findings):
-            return VERDICTS[1]
-        return VERDICTS[2] if self.count("smaller") else VERDICTS[3]
-
-    @property
-    def summary(self):
-        if not self.findings:
-            return "cannot be listed"
-        smaller = self.count("smaller")
-        more = f", {smaller} of them only smaller" if smaller else ""
-        return f"{self.found} of {len(self.findings)} found{more}"
+STATUSES = ("missing", "lesser", "unreadable", "found")  # as the page shows them
 
 
-VERDICTS = "Check these folders", "Partly found", "Found, but some only smaller", "All found"
+def search(needles, way, haystack, team):
+    """Return a Finding for each file of the needles: by its bytes, or by its hashes and a look."""
+    same, twins = same_bytes(needles.files, haystack, team) if way != "article" else ({}, {})
+    findings = [Finding(path, "found", match=match) for path, match in same.items()]
+    rest = [path for path in needles.files if path not in same]
+    findings += (compared(path) for path in rest if not is_decoded(path))
+    rest = [path for path in rest if is_decoded(path)]
+    look = look_up if way == "article" else look_at_candidates
+    found = look(hash_photos(rest, way, team), way, haystack, team)
+    findings += progress(found, len(rest), "needles compared")
+    return [with_file(finding, twins.get(finding.needle, "")) for finding in findings]
 
 
-def search(needles, root, haystack, distance):
-    """Yield a Finding for each needle, a Hashed with Fingerprints; root is the needles' own.
+def with_file(finding, twin):
+    try:
+        info = os.stat(finding.needle)
+        modified = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.st_mtime))
+        return finding._replace(bytes=info.st_size, modified=modified, twin=twin)
+    except (OSError, OverflowError, ValueError):  # it has vanished, or is dated past all years
+        return finding
 
-    haystack is {hash: [(path, bytes)]}, distance the most decided bits in which two hashes
-    may differ. A match that is not smaller is the best, then the nearest, of equally near ones
-    that of the nearest detail, then the first by path.
-    """
-    hashes = np.fromiter(haystack, np.uint64, len(haystack)) if distance else None
 
-    def choose(needle, close):
-        best = None
-        for match in alike(close, haystack, DETAIL + 10 * distance):
-            if (not best or match < best) and not is_same_file(match[3], needle.path):
-                best = match
-                if best[:3] == (False, 0, 0):  # no other is better
-                    break
-        return best
+def compared(path):
+    """Return the Finding of a video or a raw file of whose bytes the library has no copy."""
+    try:
+        with open(path, "rb") as file:
+            problem = "" if file.read(1) else "the file is empty"
+    except OSError as error:
+        problem = reason(error)
+    if not problem:
+        return Finding(path, "missing", by_bytes=True)
+    warn(f"cannot read {path}: {problem}")
+    return Finding(path, "unreadable", reason=problem, by_bytes=True)
 
-    for needle in needles:
-        match = choose(needle, look_up(needle, haystack))
-        if distance and (not match or match[0]):
-            match = choose(needle, look_around(needle, hashes, distance))
-        place = needle.path, name_below(root, os.path.dirname(needle.path))
-        pixels = in_pixels(needle.fingerprints[0])
-        if match:
-            is_smaller, bits, _, path, other = match
-            status = "smaller" if is_smaller else "found"
-            yield Finding(*place, status, bits, path, pixels, in_pixels(other))
+
+def look_up(photos, way, haystack, team):
+    """Yield a Finding for each Photo as the article does: found if a hash is equal."""
+    for photo in photos:
+        equal = haystack.equal(photo) if photo.prints else ()
+        match = next((path for path in equal if not is_same_file(path, photo.path)), "")
+        yield lacking(photo) if not match else Finding(photo.path, "found", 0, match)
+
+
+def lacking(photo, lookalike=""):
+    """Return the Finding of a Photo that is not found."""
+    status, why = "unreadable" if photo.problem else "missing", photo.problem or photo.only_bytes
+    pixels, by_bytes = in_pixels(photo.size), bool(photo.only_bytes)
+    found = Finding(photo.path, status, pixels=pixels, lookalike=lookalike, reason=why)
+    return found._replace(by_bytes=by_bytes)
+
+
+def in_pixels(size):
+    return "{}x{}".format(*size) if any(size) else ""
+
+
+def look_at_candidates(photos, way, haystack, team):
+    """Yield a Finding for each Photo: the hashes propose, and the pictures decide."""
+    waiting = {}  # {path: (Photo, its Candidates)}
+    count = 1 if way == "needle" else len(TURNS)  # a mirrored copy only looks alike
+
+    def questions():
+        for photo in photos:
+            candidates = haystack.candidates(photo, count)
+            waiting[photo.path] = photo._replace(view=None), candidates
+            others = [each.path for each in candidates]
+            turns = tuple(each.turn for each in candidates)
+            yield Question((photo.path, *others), turns, photo.view)
+
+    for question, seen, problem in team.ask("look", questions(), FEW):
+        photo, candidates = waiting.pop(question.paths[0])
+        if problem:
+            warn(f"cannot read {photo.path}: {problem}")
+            yield lacking(photo._replace(problem=problem))
+        elif not seen:
+            yield lacking(photo, haystack.look_alike(photo))
         else:
-            yield Finding(*place, "missing", pixels=pixels)
+            place, *size, why = seen
+            status, match = "lesser" if why else "found", candidates[place]
+            pixels = in_pixels(photo.size), in_pixels(size)
+            yield Finding(photo.path, status, match.bits, match.path, *pixels, reason=why)
 
 
-def in_pixels(fingerprint):
-    return "{}x{}".format(*fingerprint.size) if any(fingerprint.size) else ""
+def same_bytes(needles, haystack, team):
+    """Return {needle: file that will last and has its bytes}, {needle: another needle that has}.
 
-
-def look_up(needle, haystack):
-    """Yield (fingerprint, 0, hash) for each hash of the haystack that may be the needle's.
-
-    Each undecided bit may have fallen either way: at most 256 look-ups in the dictionary. Source:
-    Lv et al., "Multi-Probe LSH" (2007); here the needle itself tells which probes are worth it.
+    Files are told apart by their sizes, then by the first 64 KB, and only those that agree so far
+    are read whole, each once: of one camera's raw files all have one size.
     """
-    for fingerprint in needle.fingerprints:
-        probes, undecided = [fingerprint.hash], fingerprint.undecided
-        while undecided:
-            bit = undecided & -undecided
-            probes += [probe ^ bit for probe in probes]
-            undecided ^= bit
-        for probe in probes:
-            if probe in haystack:
-                yield fingerprint, 0, probe
+    groups = collections.defaultdict(lambda: ([], []))  # {what agrees: (needles, library's files)}
+    for path in needles:
+        groups[size_of(path),][0].append(path)
+    groups.pop((0,), None)
+    for path in haystack.all:
+        size = size_of(path)
+        if (size,) in groups and haystack.lasts(path):
+            groups[size,][1].append(path)
+    for details in ("start", "whole"):
+        wanted = sorted(
+            path
+            for (size, *_), both in groups.items()
+            if len({*both[0], *both[1]}) > 1 and (size > START or details == "start")
+            for path in {*both[0], *both[1]}
+        )
+        asked = team.ask("digest", (Question((path,), details) for path in wanted))
+        asked = progress(asked, len(wanted), "files compared")
+        digests = {question.paths[0]: digest or question.paths[0] for question, digest, _ in asked}
+        former, groups = groups, collections.defaultdict(lambda: ([], []))
+        for key, both in former.items():
+            for side in (0, 1):
+                for path in both[side]:
+                    groups[(*key, digests.get(path, ""))][side].append(path)
+    same, twins = {}, {}
+    for copies, originals in groups.values():
+        for number, path in enumerate(copies):
+            match = next((each for each in originals if not is_same_file(each, path)), None)
+            if match:
+                same[path] = match
+            elif len(copies) > 1:
+                twins[path] = copies[0 if number else 1]
+    return same, twins
 
 
-def look_around(needle, hashes, distance):
-    """Yield (fingerprint, bits, hash) for each hash of which so few decided bits differ."""
-    for fingerprint in needle.fingerprints:
-        decided = np.uint64(~fingerprint.undecided & 2**64 - 1)
-        bits = np.bitwise_count((hashes ^ np.uint64(fingerprint.hash)) & decided)
-        for place in np.flatnonzero(bits <= distance):
-            yield fingerprint, int(bits[place]), int(hashes[place])
-
-
-def alike(close, haystack, slack):
-    """Yield (is smaller, distance, detail that differs, path, Fingerprint) of what is alike.
-
-    close is what look_up or look_around yields, slack the most comparisons of detail that may
-    differ. Two plain pictures must besides differ by about the same level everywhere. Smaller is
-    what has less than nine tenths of the needle's pixels.
-    """
-    for fingerprint, distance, value in close:
-        detail, levels, pixels = fingerprint.detail, fingerprint.levels, math.prod(fingerprint.size)
-        for path, other in haystack[value]:
-            other = Fingerprint(other)
-            differ = (detail ^ other.detail).bit_count()
-            if differ <= slack and levels_agree(levels, other.levels):
-                yield 10 * math.prod(other.size) < 9 * pixels, distance, differ, path, other
-
-
-def levels_agree(levels, others):
-    if not (levels.size and others.size):
-        return True
-    return np.ptp(levels.astype(int) - others) <= max(2, np.ptp(levels) / 12)
-
-
-def compare(needles, root, library):
-    """Yield a Finding for each needle, a Hashed without Fingerprints: found by equal bytes only.
-
-    library are paths of files; of those as large as a needle the first 64 KB are read, and the
-    rest where these agree.
-    """
-    sizes = {needle.path: size_of(needle.path) for needle in needles}
-    as_large = {size: [] for size in sizes.values() if size}
-    for path in library:
-        as_large.get(size_of(path), []).append(path)
-
-    @functools.cache
-    def start(path):
-        try:
-            return hashlib.blake2b(read(path, 2**16), digest_size=16).digest()
-        except (OSError, ValueError):
-            return path
-
-    def is_same(path, other):
-        try:
-            return start(path) == start(other) and filecmp.cmp(path, other, shallow=False)
-        except OSError:
-            return False
-
-    for needle in needles:
-        others = as_large.get(sizes[needle.path], ())
-        same = (o for o in others if not is_same_file(o, needle.path) and is_same(o, needle.path))
-        match, why = next(same, None), needle.reason
-        if not match and not why:  # no one has opened it yet
-            try:
-                read(needle.path, 0)
-            except (OSError, ValueError) as error:
-                why = reason(error)
-                warn(f"cannot read {needle.path}: {why}")
-        place = needle.path, name_below(root, os.path.dirname(needle.path))
-        if match:
-            yield Finding(*place, "found", match=match)
-        else:
-            yield Finding(*place, "unreadable" if why and why != NO_HEIF else "missing")
+START = 2**16  # bytes
 
 
 def size_of(path):
@@ -931,176 +1354,469 @@ def size_of(path):
     return 0
 
 
-def is_same_file(first, second):
-    """Whether two paths lead to one file (or one of them nowhere), so that they are no copies.
+def digest(question, _):
+    """Return a digest of the start of a file, or of the whole, as hexadecimal digits."""
+    (path,), details = question.paths, question.details
+    result = hashlib.blake2b(digest_size=16)
+    with open(path, "rb", buffering=0) as file:
+        if details == "start":
+            result.update(file.read(START))
+        else:
+            while block := file.read(2**20):
+                result.update(block)
+    return result.hexdigest()
 
-    Two hard links are two, even if the file system tells a file's names in two ways.
+
+def checked_digest(value):
+    if len(bytes.fromhex(value)) != 16:
+        raise ValueError("no digest")
+    return value
+
+
+# ------------------------------------------------------------------------------------------------
+# The look
+# ------------------------------------------------------------------------------------------------
+
+# Measured on 4,000 pairs of copies and edits, and 3,300 of different pictures that are alike.
+LONGER_SIDE = 384  # pixels, to which both pictures are brought
+WINDOW = 5  # pairs of pixels a side
+NOISE = 16  # squared grey levels: what structure is below this counts little
+LEAST_STRUCTURE = 0.7  # of 1, in the window that is least alike
+MOST_APART = 0.75  # spreads by which levels of 9 x 8 boxes may differ, once fitted
+COLOURED = 4  # units of Lab, or more: the spread of colours that must go together
+COLOURS = 0.5  # their correlation
+GREY, HAS_COLOUR = 3, 6  # units of Lab: no box of 16 x 16 has more; one box has as much
+SHOT = 60  # seconds: pictures that are nearer, and not of one time, are two shots of a burst
+
+
+def look(question, _):
+    """Return (place, width, height, why it is lesser) of the candidate that shows the same, or ().
+
+    The first path is the needle's, the others are its candidates', for each of which the details
+    have the turn of the needle. The first that is not lesser goes before any that is.
     """
-    try:
-        info = os.stat(first)
-        if not os.path.samestat(info, os.stat(second)):
-            return False
-    except OSError:
+    path, *candidates = question.paths
+    if not candidates:
+        return ()
+    needle, lesser = question.view or view_of(path), ()
+    for place, (path, turn) in enumerate(zip(candidates, question.details, strict=True)):
+        with contextlib.suppress(OSError, MemoryError, ValueError, BytesOnlyError, cv2.error):
+            other = view_of(path)
+            if are_shots(needle.times, other.times):
+                continue
+            if is_same_picture(turned(needle.image, turn), other.image):
+                why = why_lesser(needle, other)
+                if not why:
+                    return place, *other.size, ""
+                lesser = lesser or (place, *other.size, why)
+    return lesser
+
+
+def checked_look(row):
+    """Return the tuple that a row of the cache or of a worker holds, or raise ValueError."""
+    if row:
+        place, width, height, why = row
+        if not (type(place) is type(width) is type(height) is int and type(why) is str):
+            raise ValueError("not what look returns")
+        if not (0 <= place < OPENED and 0 < width < 2**32 and 0 < height < 2**32):
+            raise ValueError("not what look returns")
+    return tuple(row)
+
+
+def view_of(path):
+    image, size, data = open_picture(path, colours=True)
+    return View(shrunk(image, VIEW), size, times_in(data))
+
+
+def is_same_picture(image, other):
+    """Whether two images show the same, whatever their size, brightness, contrast and quality.
+
+    Both are uint8, greyscale (height, width) or BGR (height, width, 3).
+    """
+    smaller = min(image.shape[:2], other.shape[:2], key=math.prod)
+    scale = min(1, LONGER_SIDE / max(smaller))
+    size = tuple(max(1, round(side * scale)) for side in smaller[::-1])
+    # Linear resizing would lose 8 in 100 copies of screenshots.
+    greys = [
+        cv2.resize(to_grey(each), size, interpolation=cv2.INTER_AREA) for each in (image, other)
+    ]
+    return levels_agree(*greys) and structures_agree(*greys) and colours_agree(image, other)
+
+
+def levels_agree(image, other):
+    """Whether no part of the picture, in 9 x 8 boxes, is much brighter in one of two greys."""
+    levels, others = (box_means(cv2.integral(each), 9, 8) for each in (image, other))
+    fitted = (levels - levels.mean()) * gain_of(levels, others) + others.mean()
+    if np.abs(fitted - others).max() > MOST_APART * others.std():
+        return False
+    are_plain = any(is_plain_hash(dhash(each - RAMP)) for each in (levels, others))
+    # Of skies nothing else tells: one may be brighter than the other, and not steeper.
+    return not are_plain or np.ptp(levels - others) <= max(2, np.ptp(levels) / 12)
+
+
+def structures_agree(image, other):
+    """Whether two greys of one size have the same structure in each window.
+
+    By the structure term of SSIM (Wang et al., "Image Quality Assessment", 2004), of what stands
+    out from its surroundings. A mean over the windows would pass over a word that is another.
+    """
+    one, two = (standing_out(grey) for grey in (image, other))
+    one *= gain_of(image, other)
+    half = max(1, one.shape[1] // 2), max(1, one.shape[0] // 2)
+    ones, twos, both = (
+        # halved, and then five of these: windows of ten pixels, at every second one
+        cv2.blur(cv2.resize(product, half, interpolation=cv2.INTER_AREA), (WINDOW, WINDOW)) + NOISE
+        for product in (one * one, two * two, one * two)
+    )
+    return bool((both >= LEAST_STRUCTURE * cv2.sqrt(ones * twos)).all())
+
+
+def standing_out(grey):
+    """Return float32: how much a uint8 grey, smoothed, stands out from the mean around."""
+    smooth = cv2.GaussianBlur(grey.astype(np.float32), (5, 5), 1)
+    return smooth - cv2.blur(smooth, (5, 5))
+
+
+def gain_of(levels, others):
+    """Return by what to multiply levels for the spread of others; within a factor of four."""
+    spread, other_spread = (float(cv2.meanStdDev(each)[1][0, 0]) for each in (levels, others))
+    return np.float32(min(max(other_spread / max(spread, 1e-6), 0.25), 4))
+
+
+def colours_of(image):
+    """Return float32 (16, 16, 2): a and b of Lab in boxes of an image; 0 is neutral."""
+    if image.ndim == 2:
+        return np.zeros((16, 16, 2), np.float32)
+    sample = cv2.resize(image, (96, 96), interpolation=cv2.INTER_NEAREST)  # a tenth of the time
+    boxes = cv2.resize(sample, (16, 16), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(boxes, cv2.COLOR_BGR2LAB)[:, :, 1:].astype(np.float32) - 128
+
+
+def colours_agree(image, other):
+    """Whether the colours of two images go together, where both have some."""
+    one, two = (colours - colours.mean((0, 1)) for colours in map(colours_of, (image, other)))
+    spreads = np.sqrt((one**2).mean()), np.sqrt((two**2).mean())
+    if min(spreads) < COLOURED:
         return True
-    return info.st_nlink == 1 or os.path.realpath(first) == os.path.realpath(second)
+    return bool((one * two).mean() >= COLOURS * spreads[0] * spreads[1])
 
 
-def lasting(library, roots, needles_root, needles):
-    """Return a function: will the library's file at a path be there when the needles are gone?
-
-    Yes if it lies outside the needles, or in a haystack directory inside them, or if the needles
-    are the only haystack. Where a file lies tells its real folder, whatever its path. library are
-    the Listings of the haystack's roots, needles is that of the needles.
-    """
-    inside = [folder_id(root) in needles.folders for root in roots]
-    same = [folder_id(root) == folder_id(needles_root) for root in roots]
-    going = set(needles.folders)
-    if all(same):
-        warn(f"{needles_root}: searched in itself, so both copies lie in the needles")
-        going = set()
-    for listing, is_inside, is_same in zip(library, inside, same, strict=True):
-        if is_inside and not is_same:
-            going -= listing.folders
-
-    def lasts(path):
-        try:
-            real = os.path.realpath(path) if os.path.islink(path) else path
-            return folder_id(os.path.dirname(real)) not in going
-        except OSError:  # it has vanished
-            return False
-
-    return lasts
+def are_shots(times, others):
+    """Whether two pictures were taken at different times within a minute: shots of one burst."""
+    if not times or not others or times & others:
+        return False
+    apart = min(abs(one - other) for one in times for other in others)
+    return apart < datetime.timedelta(seconds=SHOT)
 
 
-def by_directory(findings, unlisted, root):
+def why_lesser(needle, other):
+    """Say why the View of a copy is less than the needle's, or nothing."""
+    if 10 * math.prod(other.size) < 9 * math.prod(needle.size):
+        return "smaller"
+    most, others = (np.abs(colours_of(each.image)).max() for each in (needle, other))
+    return "only in grey" if most >= HAS_COLOUR and others <= GREY else ""
+
+
+TASKS = {
+    "digest": Task(digest, checked_digest),
+    "hash": Task(hash_photo, checked_photo),
+    "look": Task(look, checked_look),
+    "picture": Task(lambda *asked: picture_of(*asked), str, is_kept=False),
+}
+
+
+# ------------------------------------------------------------------------------------------------
+# 6 Reports: Findings -> Directories, and the files of --report
+# ------------------------------------------------------------------------------------------------
+
+
+class Directory(typing.NamedTuple):
+    """One folder of the needles, and what became of the files right inside it."""
+
+    name: str
+    path: str
+    findings: list  # none where the folder can't be listed
+
+    def count(self, *statuses):
+        return sum(finding.status in statuses for finding in self.findings)
+
+    @property
+    def found(self):
+        return self.count("found", "lesser")
+
+    @property
+    def is_found_in_part(self):
+        return 0 < self.found < len(self.findings)
+
+    @property
+    def summary(self):
+        if not self.findings:
+            return "cannot be listed"
+        lesser = self.count("lesser")
+        more = f", {lesser} of them lesser" if lesser else ""
+        return f"{self.found} of {len(self.findings)} found{more}"
+
+
+def by_directory(findings, needles):
     """Return the findings as sorted Directories, with those of the folders that can't be listed."""
-    folders = {path: [] for path in unlisted}  # two may go by one name, root's and another's
+    folders = {path: [] for path in needles.unlisted}
     for finding in sorted(findings):
         folders.setdefault(os.path.dirname(finding.needle), []).append(finding)
-    directories = [Directory(name_below(root, path), inside) for path, inside in folders.items()]
-    return sorted(directories, key=lambda directory: directory.name)
+    # Two may go by one name, root's and another's.
+    return sorted(Directory(needles.name_of(path), path, each) for path, each in folders.items())
 
 
-def name_below(root, folder):
-    """Name a folder by its path relative to root, and root itself by its own name."""
-    relative = os.path.relpath(folder, root)
-    return relative if relative != "." else os.path.basename(os.path.abspath(root)) or root
-
-
-# ------------------------------------------------------------------------------------------------
-# The reports
-# ------------------------------------------------------------------------------------------------
-
-
-def text_report(directories, root):
-    """The needles that were not found or could not be read, one path a line."""
+def all_of(directories, *statuses):
+    """Return the findings of the directories that have one of some statuses, or all of them."""
     findings = (finding for directory in directories for finding in directory.findings)
-    lacking = (f.needle for f in findings if f.status in ("missing", "unreadable"))
-    # To rsync a line that begins with # or ; is a comment, to many one with - an option.
-    safe = (os.path.join(".", path) if path[0] in "#;-" else path for path in lacking)
-    return os.fsencode("".join(f"{path}\n" for path in safe))
+    return [finding for finding in findings if not statuses or finding.status in statuses]
 
 
-def table_report(directories, root):
+def tell_the_end(args, directories):
+    """Say on stderr what became of the needles, and what to do next."""
+    statuses = collections.Counter(finding.status for finding in all_of(directories))
+    missing = all_of(directories, "missing")
+    in_part = [directory for directory in directories if directory.is_found_in_part]
+    lines = (f"{directory.name}: {directory.summary}" for directory in in_part)
+    tell_some(tell, lines, "folders that are found in part")
+    parts = [f"{statuses['found'] + statuses['lesser']:,} found"]
+    if statuses["lesser"]:
+        parts.append(f"{statuses['lesser']:,} of them lesser")
+    parts.append(f"{len(missing):,} missing")
+    if missing:
+        years = sorted(finding.modified[:4] for finding in missing)
+        span = years[0] if years[0] == years[-1] else f"{years[0]} to {years[-1]}"
+        parts[-1] += f" ({in_bytes(sum(finding.bytes for finding in missing))}, {span})"
+    if statuses["unreadable"]:
+        parts.append(f"{statuses['unreadable']:,} unreadable")
+    tell(f"{statuses.total():,} photographs and videos: {', '.join(parts)}")
+    compared = sum(finding.by_bytes for finding in all_of(directories))
+    if compared:
+        tell(f"{compared:,} of them were compared by their bytes only: videos, raw files, albums")
+    check = sum(not directory.found for directory in directories)
+    hints = [] if args.report else ["--report page.html shows them"]
+    if not args.copy_missing:
+        hints.append("--copy-missing FOLDER copies what is missing")
+    if check or in_part:
+        folders = f"{check:,} folders to check, {len(in_part):,} found in part"
+        tell("; ".join([folders, ", ".join(hints)] if hints else [folders]))
+
+
+def in_bytes(count):
+    """Return a number of bytes as people write it.
+
+    >>> in_bytes(1_234_567_890)
+    '1.2 GB'
+    """
+    units = ["bytes", "KB", "MB", "GB", "TB"]
+    while count >= 999.5 and len(units) > 1:
+        count, _ = count / 1000, units.pop(0)
+    unit = units[0]
+    return f"{count:.1f} {unit}" if unit != "bytes" and count < 10 else f"{count:.0f} {unit}"
+
+
+def text_report(directories, args, team):
+    """The needles that were not found or could not be read, one path a line."""
+    lines = []
+    for finding in all_of(directories, "missing", "unreadable"):
+        path = finding.needle
+        if "\n" in path or "\r" in path:
+            warn(f"{path}: has a line break in its name, and is left out of the .txt")
+            continue
+        # To rsync a line that begins with # or ; is a comment, to many one with - an option.
+        lines.append(os.path.join(".", path) if path[0] in "#;-" else path)
+    return os.fsencode("".join(f"{line}\n" for line in lines))
+
+
+def table_report(directories, args, team):
     """Every needle as a row of CSV, with the mark that Excel wants before anything but ASCII."""
     table = io.StringIO()
-    findings = (finding for directory in directories for finding in directory.findings)
-    csv.writer(table).writerows([Finding._fields, *findings])
-    text = table.getvalue()
-    return os.fsencode(text if text.isascii() else "\ufeff" + text)
-
-
-def page_report(directories, root):
-    """A page that shows every needle, each found one beside its match."""
-    sections = {verdict: [] for verdict in VERDICTS}
+    rows = csv.writer(table)
+    rows.writerow(["needle", "directory", *COLUMNS])
     for directory in directories:
-        sections[directory.verdict].append(page_section(directory))
-    statuses = collections.Counter(f.status for each in directories for f in each.findings)
-    totals = ", ".join(f"{statuses[key]} {key}" for key in ("found", "missing", "unreadable"))
-    if statuses["smaller"]:
-        totals += f", {statuses['smaller']} found only smaller"
+        for finding in directory.findings:
+            row = finding.needle, directory.name, *(getattr(finding, each) for each in COLUMNS)
+            rows.writerow(map(harmless, row))
+    text = table.getvalue()
+    return (b"" if text.isascii() else b"\xef\xbb\xbf") + os.fsencode(text)
+
+
+COLUMNS = "status distance match pixels match_pixels lookalike reason bytes modified".split()
+
+
+def harmless(cell):
+    """Put an apostrophe before a text that a spreadsheet would take for a formula."""
+    return (
+        f"'{cell}"
+        if isinstance(cell, str) and cell.startswith(("=", "+", "@", "-", "\t"))
+        else cell
+    )
+
+
+def page_report(directories, args, team):
+    """A page to look at, which stands alone: small pictures of all but what is found are in it."""
+    directories = sorted(directories, key=lambda each: (-each.count("missing"), each.name))
+    paths = {
+        path
+        for finding in all_of(directories, "missing", "lesser", "unreadable")
+        for path in (finding.needle, finding.match, finding.lookalike)
+        if path
+    }
+    asked = team.ask("picture", (Question((path,)) for path in sorted(paths)))
+    shown = {
+        question.paths[0]: picture
+        for question, picture, _ in progress(asked, len(paths), "pictures for the page")
+        if picture
+    }
+    statuses = collections.Counter(finding.status for finding in all_of(directories))
+    left_out = max(0, statuses["found"] - FOUND_SHOWN)
+    note = f" {left_out:,} more that are found stand in a table only (--report table.csv)."
+    room, sections = FOUND_SHOWN, []
+    for number, directory in enumerate(directories):
+        sections.append(page_section(number, directory, shown, room))
+        room = max(0, room - directory.count("found"))
+    order = ("missing", "lesser", "unreadable", "found")
     page = PAGE.substitute(
-        title=f"What {escaped(root)} holds that the library lacks",
+        title=f"What {escaped(args.needles)} holds that the library lacks",
         made=time.strftime("%Y-%m-%d %H:%M"),
-        call=escaped(shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]])),
-        totals=f"{statuses.total()} photographs and films in {len(directories)} folders: {totals}.",
-        sections="".join(
-            f"<h2>{verdict} ({len(inside)})</h2>\n{''.join(inside)}"
-            for verdict, inside in sections.items()
-            if inside
+        call=escaped(command_line()),
+        totals=f"{statuses.total():,} photographs and videos in {len(directories):,} folders: "
+        + ", ".join(f"{statuses[each]:,} {each}" for each in order)
+        + f".{note if left_out else ''}",
+        index="".join(
+            f'<tr><td><a href="#f{number}">{escaped(each.name)}</a>'
+            + "".join(f"<td>{each.count(status) or ''}" for status in order)
+            for number, each in enumerate(directories)
         ),
+        sections="".join(sections),
     )
     return page.encode("utf-8")
 
 
-def page_section(directory):
-    """One needle directory of the page, missing files first; folded where all are found."""
-    items = []
-    order = ("missing", "unreadable", "smaller", "found")
-    for finding in sorted(directory.findings, key=lambda finding: order.index(finding.status)):
-        caption = f"<b>{finding.status}</b>"
-        if finding.status == "smaller":
-            sizes = (f"{pixels.replace('x', ' x ')}" for pixels in finding[-2:])
-            caption += ": {}, the match {}".format(*sizes)
-        shown = figure(finding.needle, caption, finding.status != "unreadable")
+FOUND_SHOWN = 2000  # found ones on the page: a browser opens it within three seconds
+
+
+def page_section(number, directory, shown, room):
+    """One folder of the page, what is missing first, what is found folded."""
+    items, found = [], []
+    for finding in sorted(directory.findings, key=lambda each: STATUSES.index(each.status)):
+        figures = figure(finding.needle, caption_of(finding), shown)
         if finding.match:
-            folder = escaped(os.path.dirname(finding.match))
-            apart = "1 bit apart" if finding.distance == 1 else f"{finding.distance} bits apart"
-            apart = "the same bytes" if finding.distance == "" else apart
-            shown += figure(finding.match, f"{apart}, in {folder}")
-        items.append(f'<li class="{finding.status}">{shown}</li>\n')
-    verdict = VERDICTS.index(directory.verdict)
-    fold = "<details>" if verdict == 3 else "<details open>"
-    name, mark = escaped(directory.name), ' class="smaller"' if verdict == 2 else ""
-    title = f"<summary{mark}><h3>{name}</h3> <small>{directory.summary}</small></summary>"
-    return f"{fold}{title}\n<ul>\n{''.join(items)}</ul></details>\n"
+            same = "the same bytes" if finding.distance == "" else "the same picture"
+            figures += figure(
+                finding.match, f"{same}, in {escaped(os.path.dirname(finding.match))}", shown
+            )
+        if finding.lookalike:
+            folder = escaped(os.path.dirname(finding.lookalike))
+            figures += figure(
+                finding.lookalike, f"not counted: looks like this, in {folder}", shown
+            )
+        item = f'<li class="{finding.status}">{figures}</li>\n'
+        (found if finding.status == "found" else items).append(item)
+    path = os.path.abspath(directory.path)
+    fold = f"<details><summary>{len(found):,} found</summary><ul>{''.join(found[:room])}</ul>"
+    return (
+        f'<section id="f{number}"{"" if items or not directory.findings else " class=whole"}>'
+        f"<h2>{escaped(directory.name)}</h2>\n<p>{directory.summary}: "
+        f'<a href="{address_of(path)}"><code>{escaped(path)}</code></a></p>\n'
+        f"<ul>{''.join(items)}</ul>{fold + '</details>' if found else ''}</section>\n"
+    )
+
+
+def caption_of(finding):
+    """What the page says below a needle: its status and why, its date and size."""
+    sizes = [each.replace("x", " x ") for each in (finding.match_pixels, finding.pixels)]
+    why = escaped(finding.reason)
+    if finding.reason == "smaller":
+        why = "library copy is smaller: {} (this one {})".format(*sizes)
+    elif finding.reason == "only in grey":
+        why = "only in grey in the library"
+    text = f"<b>{finding.status}</b>{': ' if why else ''}{why}"
+    if finding.twin:
+        text += f"; the same file also in {escaped(os.path.dirname(finding.twin))}"
+    return f"{text}<br>{finding.modified} {in_bytes(finding.bytes)}"
+
+
+def figure(path, caption, shown):
+    """One picture of the page with its caption; a box with its name where there is none."""
+    name = escaped(os.path.basename(path))
+    address, picture = address_of(path), f'<span class="none">{name}</span>'
+    if path in shown:
+        picture = f'<img src="data:image/jpeg;base64,{shown[path]}" alt="{name}">'
+    elif ending_of(path) in BROWSERS_SHOW and "<b>unreadable" not in caption:
+        picture = f'<img src="{address}" alt="{name}" loading="lazy">'
+    return (
+        f'<figure><a href="{address}">{picture}</a><figcaption>{name}<br>'
+        f"<small>{caption}</small></figcaption></figure>"
+    )
 
 
 BROWSERS_SHOW = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".avif", ".gif")
 
 
-def figure(path, caption, shown=True):
-    """One picture of the page with its caption; a name where a browser shows no picture."""
-    name = os.path.basename(path)
-    address = html.escape(pathlib.Path(os.path.abspath(path)).as_uri())
-    picture = f'<span class="none">{escaped(name)}</span>'
-    if shown and ending_of(path) in BROWSERS_SHOW:
-        picture = f'<img src="{address}" alt="{escaped(name)}" loading="lazy">'
-    return (
-        f'<figure><a href="{address}">{picture}</a><figcaption>{escaped(name)}<br>'
-        f"<small>{caption}</small></figcaption></figure>"
-    )
+def address_of(path):
+    path = os.path.abspath(path).removeprefix("\\\\?\\")
+    return html.escape(pathlib.Path(path).as_uri())
 
 
 def escaped(name):
     """Escape a name for the page; bytes of it that are no text become question marks."""
-    return html.escape(os.fsencode(name).decode("utf-8", "replace"))
+    return html.escape(os.fsencode(printable(name)).decode("utf-8", "replace"))
+
+
+def picture_of(question, _):
+    """Return a JPEG of 240 pixels of a photograph, of a raw file's preview or of a video's start.
+
+    In base64, to stand in the page; nothing where there is none to see.
+    """
+    (path,) = question.paths
+    image = None
+    if kind_of(path) == "video":
+        capture = cv2.VideoCapture(path)
+        image = capture.read()[1]
+        capture.release()
+    else:
+        try:
+            image = open_picture(path, colours=True)[0]
+        except BytesOnlyError:
+            image = cv2.imdecode(np.frombuffer(read(path), np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        return ""
+    return base64.b64encode(cv2.imencode(".jpg", shrunk(image, 240))[1]).decode()
 
 
 REPORTS = {".txt": text_report, ".csv": table_report, ".html": page_report}
 
 
-def write_reports(paths, directories, root):
-    """Write each of the reports that can be written; return whether that was all."""
+def write_reports(args, directories, team):
+    """Write each of the reports that can be written; end the run if one can't."""
     failed = False
-    for path in paths:
+    for path in args.report:
         try:
-            write_whole(os.path.realpath(path), REPORTS[ending_of(path)](directories, root))
+            content = REPORTS[ending_of(path)](directories, args, team)
+            write_whole(os.path.realpath(path), content)
         except OSError as error:
             failed = True
             warn(f"cannot write {path}: {error.strerror or error}")
-    return not failed
+    if failed:
+        end("not every report was written")
 
 
 def write_whole(path, content):
-    """Write bytes to path at once or not at all."""
-    beside = f"{path}.{os.getpid()}.part"
+    """Write bytes to path at once or not at all, with the mode of the file that was there."""
+    beside = part_of(path)
     try:
         with open(beside, "xb") as file:
             file.write(content)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copymode(path, beside)
         os.replace(beside, path)
     finally:
         pathlib.Path(beside).unlink(missing_ok=True)
+
+
+def part_of(path):
+    return f"{path}.{os.getpid()}.part"
 
 
 PAGE = string.Template("""<!DOCTYPE html>
@@ -1108,23 +1824,24 @@ PAGE = string.Template("""<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy"
-      content="default-src 'none'; img-src file:; style-src 'unsafe-inline'">
+      content="default-src 'none'; img-src file: data:; style-src 'unsafe-inline'">
 <title>$title</title>
 <style>
   :root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif }
   body { max-width: 72rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere }
-  h2 { margin: 2.5rem 0 0 } h3, summary { font-size: 1.1rem; font-weight: 600 }
-  summary h3 { display: inline } summary small { font-weight: 400; margin-left: .4rem }
-  details { margin: .8rem 0 } p { margin: .3rem 0 }
+  h2 { margin: 2rem 0 0; font-size: 1.2rem } p { margin: .3rem 0 } a { color: inherit }
+  table { border-collapse: collapse; margin: 1rem 0 }
+  td, th { text-align: right; padding: .1rem .6rem; border-bottom: 1px solid #8884 }
+  td:first-child, th:first-child { text-align: left }
+  body:has(#only:checked) :is(.whole, section > details, tr.whole) { display: none }
   ul { list-style: none; padding: 0; display: grid; gap: 1rem;
        grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)) }
+  section, li { content-visibility: auto; contain-intrinsic-size: auto 16rem }
   li { display: flex; gap: .5rem; padding: .5rem; border: 1px solid #8886; border-radius: .5rem;
-       border-left: .4rem solid #3a8a4d; content-visibility: auto;
-       contain-intrinsic-size: auto 16rem; break-inside: avoid }
-  @media (min-width: 48rem) { li.found, li.smaller { grid-column: span 2 } }
+       border-left: .4rem solid #3a8a4d; break-inside: avoid }
+  @media (min-width: 48rem) { li:has(figure + figure) { grid-column: span 2 } }
   li.missing, li.unreadable { border-left-color: #d1443c }
-  li.smaller { border-left-color: #c98a00 }
-  summary.smaller small, li.smaller b { color: light-dark(#7a5000, #f0b840); opacity: 1 }
+  li.lesser { border-left-color: #c98a00 }
   figure { margin: 0; flex: 1 1 0; min-width: 0 } figcaption { font-size: .85rem }
   img, .none { display: block; width: 100%; height: 11rem; object-fit: contain;
                background: #8882; font-size: .8rem }
@@ -1134,47 +1851,360 @@ PAGE = string.Template("""<!DOCTYPE html>
 <main>
 <h1>$title</h1>
 <p>$totals</p>
+<p><label><input type="checkbox" id="only"> only what is missing</label></p>
+<table><tr><th>folder<th>missing<th>lesser<th>unreadable<th>found
+$index</table>
+$sections
 <p><small>Made on $made by <code>$call</code>. A folder that was found is still worth a look,
 before you throw it away.</small></p>
-$sections
 </main>
 </html>
 """)
 
 
 # ------------------------------------------------------------------------------------------------
-# The screen: the article's lines on stdout; on stderr warnings, errors and progress
+# 7 Copying: Findings -> what the library lacks, copied to a folder
+# ------------------------------------------------------------------------------------------------
+
+SIDECARS = {".xmp", ".aae", ".json", ".thm", ".wav", ".mov"}  # the last beside a Live Photo
+GOOGLES = ".supplemental-metadata"  # and its first letters, then .json
+
+
+class Shelf:
+    """The folder of --copy-missing: what lies in it and what will, so that nothing is replaced.
+
+    Names that differ only in case count as the same, as they do on many disks.
+    """
+
+    def __init__(self, root):
+        self.root = root
+        self.names = {}  # {folder: {name in one case: path of what has its bytes}}
+
+    def names_in(self, folder):
+        if folder not in self.names:
+            there = os.listdir(folder) if os.path.isdir(folder) else ()
+            self.names[folder] = {name.casefold(): os.path.join(folder, name) for name in there}
+        return self.names[folder]
+
+    def folder_for(self, relative):
+        """Return where a folder below the needles goes: into one that is there, in any case."""
+        folder = self.root
+        for name in pathlib.PurePath(relative).parts:
+            path = self.names_in(folder).get(name.casefold(), "")
+            folder = path if os.path.isdir(path) else os.path.join(folder, name)
+        return folder
+
+    def place_for(self, source, relative):
+        """Return (path, whether its bytes are there): for a source that has a path of its own.
+
+        With a number, where other bytes have its name.
+        """
+        folder, name = self.folder_for(os.path.dirname(relative)), os.path.basename(relative)
+        stem, ending = os.path.splitext(name)
+        names = self.names_in(folder)
+        for count in itertools.count(2):
+            path = os.path.join(folder, name)
+            there = names.setdefault(name.casefold(), source)
+            if there == source:
+                return path, False
+            if os.path.isfile(there) and filecmp.cmp(there, source, shallow=False):
+                return os.path.join(folder, os.path.basename(there)), True
+            name = f"{stem} ({count}){ending}"
+
+
+def copy_missing(args, directories):
+    """Copy what is missing, lesser or unreadable; end the run if the disk won't have it."""
+    if not args.copy_missing:
+        return
+    try:
+        plan, there, twice = plan_copies(args, directories)
+        need = sum(os.path.getsize(source) for source, _ in plan)
+        free = shutil.disk_usage(args.copy_missing).free
+    except OSError as error:
+        end(f"copied nothing to {args.copy_missing}: {reason(error)}")
+    if need > free:
+        end(
+            f"copied nothing to {args.copy_missing}: {in_bytes(need)} wanted, {in_bytes(free)} free"
+        )
+    copied = []
+    for source, target in progress(plan, len(plan), "files copied"):
+        try:
+            copy_whole(source, target)
+            copied.append(source)
+        except ValueError as error:
+            warn(f"cannot read {source}: {error}")
+        except OSError as error:
+            end(f"{target}: {reason(error)}; copied {len(copied):,} of {len(plan):,} files")
+    tell(f"copied {in_kinds(copied)} to {args.copy_missing}; {in_kinds(there)} were there already")
+    if twice:
+        tell(f"{twice:,} files are in the needles more than once, and were copied once")
+
+
+def plan_copies(args, directories):
+    """Return the (source, target) of what to copy, the sources there already, and the twins' count."""
+    shelf, plan, there, twice = Shelf(args.copy_missing), {}, set(), 0
+    for finding in all_of(directories, "missing", "lesser", "unreadable"):
+        source = finding.needle
+        if not finding.bytes or source in plan or source in there:
+            continue
+        if finding.twin and finding.twin < source:
+            twice += 1
+            continue
+        relative = os.path.relpath(source, args.needles)
+        target, is_there = shelf.place_for(source, relative)
+        named = os.path.splitext(os.path.basename(target))[0]
+        for path, rest in [(source, ""), *sidecars_of(source)]:
+            if rest and path not in plan and path not in there:
+                beside = os.path.join(os.path.dirname(relative), named + rest)
+                target, is_there = shelf.place_for(path, beside)
+            if is_there:
+                there.add(path)
+            else:
+                plan.setdefault(path, target)
+    return list(plan.items()), there, twice
+
+
+def sidecars_of(path):
+    """Return (path, what follows the stem of its name) of what belongs to a photograph."""
+    folder, name = os.path.split(path)
+    stem, ending = os.path.splitext(name)
+    found = []
+    for other in names_beside(folder):
+        rest = other[len(stem) :]
+        if not other.lower().startswith(stem.lower() + ".") or other == name:
+            continue
+        middle, last = os.path.splitext(rest.lower().removeprefix(ending.lower()))
+        is_googles = last == ".json" and len(middle) > 1 and GOOGLES.startswith(middle)
+        if is_googles or (last in SIDECARS and not middle) or (not last and middle in SIDECARS):
+            found.append((os.path.join(folder, other), rest))
+    return found
+
+
+@functools.lru_cache(8)
+def names_beside(folder):
+    return sorted(os.listdir(folder))
+
+
+def copy_whole(source, target):
+    """Copy a file with its times, so that it appears whole or not at all, and replaces nothing.
+
+    Raises ValueError if the source can't be read, OSError if the target can't be written.
+    """
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    part = os.path.join(os.path.dirname(target), ".hash_and_search.part")
+    try:
+        with open(part, "wb") as copy:
+            for block in blocks_of(source):
+                copy.write(block)
+        info = os.stat(source)
+        os.utime(part, ns=(info.st_atime_ns, info.st_mtime_ns))
+        try:
+            os.link(part, target)
+        except FileExistsError:
+            raise
+        except OSError:  # a disk without hard links
+            if os.path.lexists(target):
+                raise
+            os.rename(part, target)
+    finally:
+        pathlib.Path(part).unlink(missing_ok=True)
+
+
+def blocks_of(path):
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while block := file.read(2**20):
+                yield block
+    except OSError as error:
+        raise ValueError(reason(error)) from error
+
+
+def in_kinds(files):
+    """Return how many photographs and videos, and how many sidecars, some paths are."""
+    known = sum(kind_of(path) is not None for path in files)
+    sidecars = f" and {len(files) - known:,} sidecars" if len(files) > known else ""
+    return f"{known:,} photographs and videos{sidecars}"
+
+
+# ------------------------------------------------------------------------------------------------
+# 8 The command: the options, the screen, the exit status
 # ------------------------------------------------------------------------------------------------
 
 
+def parse_arguments():
+    """Return the options; end with one line where they will not do."""
+    parser = argparse.ArgumentParser(
+        description="Print the folders of a backup (the needles) of whose photographs a library "
+        "(the haystack) has none, be it resized, recompressed or brightened.",
+        epilog="example: python hash_and_search.py --haystack Pictures --needles old-backup "
+        "--report missing.html",
+        allow_abbrev=False,
+    )
+    parser.error = lambda message: end(f"{message} (--help explains the options)")
+    # fmt: off
+    add = parser.add_argument_group("what to compare").add_argument
+    add("-a", "--haystack", metavar="DIR", nargs="+", action="extend", required=True,
+        help="the library: one directory of photographs or several")
+    add("-n", "--needles", metavar="DIR", action="append", required=True,
+        help="the backup: a directory of photographs")
+    add("--rotated", action="store_true",
+        help="find photographs that the library has on their side, upside down or mirrored, too")
+    add = parser.add_argument_group("results").add_argument
+    add("--report", metavar="FILE", action="append", default=[],
+        help="write a report: .html is a page to look at, .csv a table of every file, .txt a list "
+        "of what is missing or unreadable; may be given several times")
+    add("--copy-missing", metavar="FOLDER",
+        help="copy what the library lacks to this folder, which may be part of the haystack")
+    add("--exit-code", action="store_true",
+        help="end with status 1 if anything is missing or unreadable (default: 0)")
+    add = parser.add_argument_group("speed").add_argument
+    add("--cache", metavar="FILE",
+        help="keep what was found out in this SQLite file, for the next run")
+    add("--jobs", metavar="N", type=int,
+        help=f"use so many threads (default: {DEFAULT_JOBS})")
+    add("--dask", metavar="ADDRESS",
+        help="use the workers of the Dask scheduler there, such as tcp://scheduler:8786")
+    add = parser.add_argument_group("rarely needed").add_argument
+    add("--article", action="store_true",
+        help="list, hash and search as the article's code does, and nothing besides")
+    # fmt: on
+    add("--version", action="version", version=versions(), help="print the versions, and end")
+    args = parser.parse_args()
+    check_arguments(args)
+    args.library_way = "article" if args.article else "library"
+    args.needle_way = "article" if args.article else "rotated" if args.rotated else "needle"
+    return args
+
+
+def check_arguments(args):
+    """End the run with one line where the options will not do."""
+    if len(args.needles) > 1:
+        end("name one --needles directory a run, or one that holds them all")
+    (args.needles,) = args.needles
+    if args.copy_missing is not None:
+        check_copy_folder(args)
+    for root in (*args.haystack, args.needles):
+        if not os.path.isdir(root):
+            quoted = " without a backslash before a quotation mark" if '"' in root else ""
+            end(f"{root} is not a directory; name one that exists{quoted}")
+    if args.jobs is not None and not 1 <= args.jobs <= 1024:
+        end(f"--jobs takes a number from 1 to 1024, not {args.jobs}")
+    if args.cache == "":
+        end("--cache wants the name of a file")
+    if args.rotated and args.article:
+        end("--rotated and --article don't go together")
+    for path in args.report:
+        check_report(path, args.cache)
+
+
+def check_report(path, cache):
+    """End the run if a report can't be written, or would replace something else."""
+    real = os.path.realpath(path)
+    if ending_of(path) not in REPORTS:
+        end(f"--report {path} must end in {', '.join(REPORTS)}")
+    if os.path.islink(path) and ending_of(real) != ending_of(path):
+        end(f"--report {path} is a link to {real}, which is no such report")
+    if cache and os.path.normcase(real) == os.path.normcase(os.path.realpath(cache)):
+        end(f"--report {path} is the cache")
+    if os.path.exists(real) and not os.path.isfile(real):
+        end(f"cannot write --report {path}: not a regular file")
+    try:
+        open(part_of(real), "xb").close()
+        os.unlink(part_of(real))
+    except OSError as error:
+        end(f"cannot write --report {path}: {error.strerror}")
+
+
+def check_copy_folder(args):
+    """Make the folder of --copy-missing; end the run if it lies in the needles, or they in it."""
+    folder, needles = map(os.path.realpath, (args.copy_missing, args.needles))
+    with contextlib.suppress(ValueError):  # they lie on two drives
+        if os.path.commonpath([folder, needles]) in (folder, needles):
+            end(f"--copy-missing {args.copy_missing} and the needles lie in each other")
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        end(f"cannot make --copy-missing {args.copy_missing}: {error.strerror}")
+
+
+def versions():
+    heif = pillow_heif()
+    parts = {"hash_and_search": VERSION, "Python": platform.python_version()}
+    parts |= {"OpenCV": cv2.__version__, "NumPy": np.__version__}
+    parts |= {"pillow-heif": heif.__version__ if heif else "none"}
+    return ", ".join(f"{name} {version}" for name, version in parts.items())
+
+
+VERSION = "2026-11-24"
+
+
+def command_line():
+    words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+def printable(text):
+    """Show control characters, which end lines or steer terminals, as \\n, \\x1b and so on."""
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 def info(line):
+    """Print one of the article's lines, on stdout."""
     wipe()
-    print(f"[INFO] {line}", flush=True)
+    try:
+        print(f"[INFO] {printable(line)}", flush=True)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or (os.name, error.errno) == ("nt", errno.EINVAL):
+            os._exit(141)  # whoever read our lines has closed the pipe
+        raise
+
+
+def tell(line, kind="INFO"):
+    """Print a result on stderr, or nothing if it is full."""
+    wipe()
+    try:
+        print(f"[{kind}] {printable(line)}", file=sys.stderr)
+    except OSError:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def warn(line):
-    wipe()
-    print(f"[WARN] {line}", file=sys.stderr)
+    """Print what is in doubt or left out, on stderr."""
+    tell(line, "WARN")
+
+
+def tell_some(say, lines, what):
+    """Say the first of some lines, and how many more there are; return nothing."""
+    lines = list(lines)
+    for line in lines[:SHOWN]:
+        say(line)
+    if len(lines) > SHOWN:
+        say(f"and {len(lines) - SHOWN:,} more {what}; --report lists every file")
 
 
 def end(line, status=2):
     """Print why the run ends, and end it without waiting for the threads."""
-    wipe()
-    print(f"[ERROR] {line}", file=sys.stderr)
+    tell(line, "ERROR")
     os._exit(status)
 
 
-def progress(results, total, things="images"):
+def progress(results, total, things):
     """Pass the results on; on a terminal rewrite a line that tells how far they have come."""
-    marks = collections.deque([(time.monotonic(), 0)], maxlen=50)  # of the last ten seconds
+    began = time.monotonic()
+    marks = collections.deque([(began, 0)], maxlen=50)  # of the last ten seconds
     for done, result in enumerate(results, 1):
         now = time.monotonic()
-        if sys.stderr.isatty() and now - marks[-1][0] > 0.2:
+        if now - marks[-1][0] > 0.2 and sys.stderr.isatty():
             speed = (done - marks[0][1]) / (now - marks[0][0])
             marks.append((now, done))
-            minutes, seconds = divmod(int((total - done) / speed), 60)
-            left = f"{minutes} min {seconds} s left" if minutes else f"{seconds} s left"
-            line = f"[INFO] {done:,} of {total:,} {things}, {speed:.0f} a second, {left}"
+            line = f"[INFO] {done:,} of {total:,} {things}"
+            if now - began > 2:
+                minutes, seconds = divmod(int((total - done) / speed), 60)
+                left = f"{minutes} min {seconds} s left" if minutes else f"{seconds} s left"
+                line += f", {speed:.0f} a second, {left}"
             wipe()
             print(line[: line_width()], end="", file=sys.stderr, flush=True)
         yield result
@@ -1188,7 +2218,10 @@ def wipe():
 
 
 def line_width():
-    return shutil.get_terminal_size().columns - 1
+    try:
+        return (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1
+    except OSError:
+        return 79
 
 
 def keep_streams_ours():
@@ -1214,193 +2247,13 @@ def keep_streams_ours():
         )
 
 
-# ------------------------------------------------------------------------------------------------
-# The command
-# ------------------------------------------------------------------------------------------------
-
-
-def parse_arguments():
-    """Return the options; end with one line where they will not do."""
-    parser = argparse.ArgumentParser(
-        description="Print the directories of needles of whose photographs the haystack has none, "
-        "be it resized, recompressed or brightened.",
-        epilog="example: python hash_and_search.py --haystack Pictures --needles old-backup "
-        "--report missing.html",
-    )
-    parser.error = lambda message: end(f"{message} (--help explains the options)")
-    add = parser.add_argument
-    # fmt: off
-    add("-a", "--haystack", metavar="DIR", nargs="+", action="extend", required=True,
-        help="the library: directories of photographs to search in")
-    add("-n", "--needles", metavar="DIR", action="append", required=True,
-        help="the backup: a directory of photographs to search for")
-    add("--distance", metavar="BITS", type=int, default=0,
-        help="let a match differ in so many of the 64 bits besides those that were too close to "
-        "call (default 0: none); from 1 on for looking at in a report, not for deleting")
-    add("--report", metavar="FILE", action="append", default=[],
-        help="write a report as well: .txt lists what is missing, .csv is a table of every "
-        "needle, .html a page to look at; may be given several times")
-    add("--cache", metavar="FILE",
-        help="keep the hashes in this SQLite file, for the next run and after an interruption")
-    add("--jobs", metavar="N", type=int, help="hash in so many threads")
-    add("--dask", metavar="ADDRESS",
-        help="hash on the workers of the Dask scheduler there, such as tcp://scheduler:8786")
-    add("--rotated", action="store_true",
-        help="find photographs of the needles also where the haystack has them turned by 90, 180 "
-        "or 270 degrees")
-    add("--article", action="store_true",
-        help="list and hash files as the article's code does, and nothing besides")
-    # fmt: on
-    args = parser.parse_args()
-    if len(args.needles) > 1:
-        end("name one --needles directory a run, or one that holds them all")
-    (args.needles,) = args.needles
-    for root in (*args.haystack, args.needles):
-        if not os.path.isdir(root):
-            end(f"{root!r} is not a directory; name one that exists")
-    if not 0 <= args.distance <= 64:
-        end(f"--distance takes a number from 0 to 64, not {args.distance}")
-    if args.jobs is not None and not 1 <= args.jobs <= 1024:
-        end(f"--jobs takes a number from 1 to 1024, not {args.jobs}")
-    if args.cache == "":
-        end("--cache wants the name of a file")
-    if args.rotated and args.article:
-        end("--rotated and --article don't go together")
-    for path in args.report:
-        folder = os.path.dirname(os.path.abspath(path))
-        if ending_of(path) not in REPORTS:
-            end(f"--report {path!r} must end in {', '.join(REPORTS)}")
-        if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-            end(f"cannot write --report {path!r}; name a file in a folder of yours")
-    return args
-
-
-def open_cache(path):
-    try:
-        return Cache(path)
-    except (OSError, ValueError, sqlite3.Error) as error:
-        end(f"cannot use the cache {path}: {error}; name a new file")
-
-
-def open_executor(jobs, scheduler):
-    """Return a function that hands a call out, to threads or to the workers of a Dask cluster.
-
-    It returns a function that waits for the call's result.
-    """
-    if not scheduler:
-        pool = concurrent.futures.ThreadPoolExecutor(jobs)
-        return lambda *call: pool.submit(*call).result
-    try:
-        import logging
-
-        import distributed
-
-        logging.disable()  # it tells of lost workers, whose work others do again
-        client = distributed.Client(scheduler, timeout=8)
-    except ImportError:
-        end("--dask needs one more package; run: python -m pip install distributed")
-    except Exception as error:  # whatever it is that answers there
-        end(f"no Dask scheduler answers at {scheduler}: {' '.join(str(error).split())}")
-
-    gone = ConnectionError(f"the Dask scheduler at {scheduler} is gone")
-
-    def submit(*call):
-        if client.status != "running":
-            raise gone
-        future = client.submit(*call, retries=2, pure=False)
-        return lambda: wait(future)
-
-    def wait(future):
-        waited = 0
-        while future.status == "pending" and client.status == "running":
-            with contextlib.suppress(Exception):  # the time is up, or the future is cancelled
-                distributed.wait([future], timeout=1)
-            waited += 1
-            if waited == 10 and not client.scheduler_info()["workers"]:
-                warn(f"waiting for a worker of the Dask scheduler at {scheduler}")
-        if future.status in ("pending", "cancelled"):
-            raise gone
-        try:
-            return future.result()
-        except OSError as error:  # of the cluster: a task catches its own
-            raise gone from error
-
-    return submit
-
-
-def main():
-    keep_streams_ours()
-    args = parse_arguments()
-    endings = set(paths.image_types) if args.article else DECODED | UNDECODED
-    haystack_hash = article_hash if args.article else photograph_hash
-    needle_hash = rotated_hash if args.rotated else haystack_hash
-    cache = open_cache(args.cache) if args.cache else None
-    submit = open_executor(args.jobs, args.dask)
-    ours = {os.path.abspath(path) for path in (*args.report, args.cache or "")}
-
-    def hash_all(files, hash_function):
-        try:
-            hashes = hash_files(files, submit, hash_function, cache)
-            for hashed in progress(hashes, len(files)):
-                if hashed.reason not in ("", NO_HEIF):
-                    warn(f"cannot read {hashed.path}: {hashed.reason}")
-                yield hashed
-        finally:
-            if cache:
-                cache.save()
-
-    info("computing hashes for haystack...")
-    start = time.time()
-    listings = [list_files(root, endings, ours) for root in args.haystack]
-    needles = list_files(args.needles, endings, ours)
-    for root, listing in zip(args.haystack, listings, strict=True):
-        tell_what_is_left_out(root, listing)
-    lasts = lasting(listings, args.haystack, args.needles, needles)
-    library = sorted({path for listing in listings for path in listing.files})
-    for listing in listings:
-        listing.files.clear()  # of millions of paths one list is enough
-    haystack, count, without_heif = collections.defaultdict(list), 0, 0
-    for path, fingerprints, why in hash_all(library, haystack_hash):
-        without_heif += why == NO_HEIF
-        for fingerprint in fingerprints:
-            count += 1
-            if lasts(path):
-                haystack[fingerprint.hash] += [(path, bytes(fingerprint))]  # the smallest form
-    info(f"processed {count} images in {time.time() - start:.2f} seconds")
-
-    info("computing hashes for needles...")
-    tell_what_is_left_out(args.needles, needles, is_needles=True)
-    hashed, unhashed = [], []
-    for needle in hash_all(needles.files, needle_hash):
-        (hashed if needle.fingerprints else unhashed).append(needle)
-    without_heif += sum(needle.reason == NO_HEIF for needle in unhashed)
-    if without_heif:
-        warn(f"{without_heif:,} HEIC files are compared by their bytes only; {NO_HEIF}")
-    same = [path for path in library if lasts(path)] if unhashed and not args.article else []
-    findings = [
-        *progress(search(hashed, args.needles, haystack, args.distance), len(hashed), "needles"),
-        *progress(compare(unhashed, args.needles, same), len(unhashed), "files compared"),
-    ]
-    directories = by_directory(findings, needles.unlisted, args.needles)
-
-    for directory in directories:
-        if directory.verdict in VERDICTS[1:3]:
-            warn(f"{directory.name}: {directory.summary}")
-    info("check the following directories...")
-    for directory in directories:
-        if not directory.found:
-            info(directory.name)
-    if not write_reports(args.report, directories, args.needles):
-        end("not every report was written")
-
-
 if __name__ == "__main__":
     try:
-        main()
+        status = main()
+        sys.stdout.flush()
+        os._exit(status)  # not waiting for what a full stderr has left
     except KeyboardInterrupt:
         end("interrupted", 130)
-    except BrokenPipeError:  # whoever read our lines has had enough
-        os._exit(141)
     except OSError as error:
         end(error)
     except sqlite3.Error as error:

@@ -1,7 +1,9 @@
 import csv
+import io
 import os
 import pathlib
 import re
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -16,7 +18,12 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 SCRIPT = TOP / "hash_and_search.py"
 sys.path.insert(0, str(TOP))
 
-from hash_and_search import photograph_hash  # noqa: E402
+from hash_and_search import decode, prints, to_grey  # noqa: E402
+
+rng = np.random.default_rng(11)
+VIDEO, RAW = b"\0\0\0\x14ftypqt  " + rng.bytes(100_000), b"II*\0" + rng.bytes(50_000)
+REPORTS = ("--report", "list.txt", "--report", "table.csv", "--report", "page.html")
+HOSTILE = "<img src=x onerror=alert(1)> & 'co"
 
 
 def command(*arguments):
@@ -59,8 +66,54 @@ def stored(image, orientation):
 def with_orientation(jpeg, orientation):
     """Put an EXIF header with nothing but the orientation behind a JPEG's first marker."""
     tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0" + bytes([orientation]) + b"\0" * 6
-    header = b"Exif\0\0" + tiff
-    return jpeg[:2] + b"\xff\xe1" + (len(header) + 2).to_bytes(2, "big") + header + jpeg[2:]
+    return with_segment(jpeg, b"Exif\0\0" + tiff)
+
+
+def taken_at(jpeg, time):
+    """Put an EXIF header with nothing but DateTimeOriginal, such as 2014:12:24 18:00:00."""
+    to_exif = b"MM\0*\0\0\0\x08\0\x01\x87\x69\0\x04\0\0\0\x01\0\0\0\x1a" + b"\0" * 4
+    original = b"\0\x01\x90\x03\0\x02\0\0\0\x14\0\0\0\x2c" + b"\0" * 4
+    return with_segment(jpeg, b"Exif\0\0" + to_exif + original + time.encode() + b"\0")
+
+
+def with_segment(jpeg, content, kind=b"\xe1"):
+    """Put a segment behind a JPEG's first marker."""
+    return jpeg[:2] + b"\xff" + kind + (len(content) + 2).to_bytes(2, "big") + content + jpeg[2:]
+
+
+def heic(image, orientation=1, quality=90):
+    """A BGR image as HEIC, turned upright by irot where orientation says so."""
+    import pillow_heif
+    from PIL import Image
+
+    pillow_heif.register_heif_opener()
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[274] = orientation
+    picture = Image.fromarray(image[:, :, ::-1])
+    picture.save(file, "HEIF", quality=quality, exif=exif.tobytes())
+    return file.getvalue()
+
+
+def mutated(content, rng):
+    """A file with bytes flipped, its end cut, a stretch moved, or another header."""
+    data = bytearray(content)
+    for _ in range(rng.integers(1, 4)):
+        if len(data) < 80:
+            break
+        kind, place = rng.integers(5), int(rng.integers(len(data)))
+        if kind == 0:
+            for spot in rng.integers(0, len(data), rng.integers(1, 20)):
+                data[spot] ^= 1 << int(rng.integers(8))
+        elif kind == 1:
+            data = data[: max(place, 2)]
+        elif kind == 2:
+            data[:60] = rng.bytes(60)
+        elif kind == 3:
+            spot = int(rng.integers(min(len(data), 400)))
+            data[spot] = int(rng.integers(256))
+        else:
+            data[place : place + 40] = data[-60:-20]
+    return bytes(data)
 
 
 def png_that_claims(width, height):
@@ -78,7 +131,7 @@ def png_that_claims(width, height):
 
 def hash_of(content):
     """The 64 bits of a file's bytes."""
-    return photograph_hash(content)[0].hash
+    return prints(to_grey(decode(content)[0]))[0].row
 
 
 def put(path, content):
@@ -97,9 +150,45 @@ def table(path):
         return list(csv.DictReader(file))
 
 
+def kept(cache, task="hash"):
+    """The paths of the files of which a cache keeps the answer to a task."""
+    with sqlite3.connect(cache) as database:
+        query = "SELECT path FROM answers WHERE task LIKE ?"
+        return [path for (path,) in database.execute(query, (f"{task}%",))]
+
+
+def counting(folder):
+    """An environment in which each decoding by OpenCV adds a byte to the file decoded in folder."""
+    put(folder / "counting" / "sitecustomize.py", COUNTING.encode())
+    return {
+        **os.environ,
+        "PYTHONPATH": str(folder / "counting"),
+        "DECODED": str(folder / "decoded"),
+    }
+
+
+COUNTING = """
+import os
+import cv2
+
+def counted(function):
+    def call(*arguments, **options):
+        with open(os.environ["DECODED"], "ab") as file:
+            file.write(b"1")
+        return function(*arguments, **options)
+    return call
+
+for name in ("imdecode", "imdecodemulti", "imdecodeanimation", "imread"):
+    setattr(cv2, name, counted(getattr(cv2, name)))
+"""
+
+
 @pytest.fixture
 def tree(tmp_path):
-    """A haystack of eight pictures, a folder with nothing else, and a function that runs us."""
+    """A haystack of eight pictures, a folder with nothing else, and functions that run us.
+
+    findings returns the rows of the table of a run by the needles' paths below their folder.
+    """
 
     def run(*options, haystack=("haystack",), needles="needles", **more):
         arguments = command("--haystack", *haystack, "--needles", needles, *options)
@@ -110,10 +199,39 @@ def tree(tmp_path):
         printed = [line.removeprefix("[INFO] ") for line in asked.splitlines()]
         return SimpleNamespace(status=done.returncode, out=out, err=err, printed=printed)
 
+    def findings(*options, needles="needles", **more):
+        done = run("--report", "table.csv", *options, needles=needles, **more)
+        assert done.status == 0, done.err
+        rows = table(tmp_path / "table.csv")
+        return {
+            pathlib.Path(os.path.relpath(row["needle"], needles)).as_posix(): row for row in rows
+        }
+
     for seed in range(8):
         put(tmp_path / "haystack" / "2006" / f"{seed}.jpg", draw(seed))
     (tmp_path / "needles").mkdir()
-    return SimpleNamespace(run=run, path=tmp_path, needles=tmp_path / "needles")
+    return SimpleNamespace(run=run, findings=findings, path=tmp_path, needles=tmp_path / "needles")
+
+
+@pytest.fixture
+def mixed(tree):
+    """Needles of every kind; a run's three reports."""
+    for seed in range(4):
+        put(tree.needles / "all found" / f"{seed}.jpg", encode(draw(seed)))
+    for seed in range(6, 10):
+        put(tree.needles / "Été à la mer" / f"photo {seed}.jpg", encode(draw(seed), quality=35))
+    put(tree.needles / "PIX" / "a b.jpg", draw(50))
+    put(tree.needles / "PIX" / "a&copy.jpg", draw(53))
+    put(tree.needles / "PIX" / "scan.tif", draw(51))
+    put(tree.needles / "PIX" / "unreadable.jpg", b"no image")
+    put(tree.needles / "As others" / "half.png", half(draw(5)))
+    put(tree.needles / "As others" / "picture.webp", encode(draw(4), ".webp"))
+    if os.name != "nt":
+        put(tree.needles / HOSTILE / '"><script>.jpg', draw(52))
+        put(tree.needles / HOSTILE / "found'&.jpg", encode(draw(3)))
+    tree.done = tree.run(*REPORTS)
+    assert tree.done.status == 0
+    return tree
 
 
 def untimed(out):

@@ -24,6 +24,12 @@ which may hold several pictures (their bytes are compared); the C libraries' own
 console of Windows.
 """
 
+import os
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # while the imports take their time
+
 import argparse
 import array
 import base64
@@ -43,7 +49,6 @@ import io
 import itertools
 import json
 import math
-import os
 import pathlib
 import platform
 import re
@@ -52,6 +57,7 @@ import shutil
 import sqlite3
 import stat
 import string
+import struct
 import subprocess
 import sys
 import threading
@@ -74,13 +80,15 @@ try:
 except ImportError as error:
     if __name__ != "__main__":
         raise
-    advice = "run: python -m pip install -r requirements.txt"
-    if ".so" in str(error):  # OpenCV is there, and a library that its windows want is not
-        advice = "run: apt-get install libgl1 libglib2.0-0 (or take opencv-python-headless instead)"
-    print(f"[ERROR] {error}; {advice}", file=sys.stderr)
+    advice = "; run: python -m pip install -r requirements.txt"
+    if sys.platform.startswith("linux") and ".so" in str(error):  # its windows want a library
+        advice = "; run: apt-get install libgl1 libglib2.0-0 (or take opencv-python-headless)"
+    elif sys.platform == "win32" and "DLL" in str(error):
+        advice = "; this Windows lacks its media features: take opencv-python-headless instead"
+    elif not isinstance(error, ModuleNotFoundError):
+        advice = ""
+    print(f"[ERROR] {error}{advice}", file=sys.stderr)
     sys.exit(2)
-except KeyboardInterrupt:
-    sys.exit(130)
 
 
 # ------------------------------------------------------------------------------------------------
@@ -123,7 +131,7 @@ def main():
     library, needles = list_all(args)
     haystack = Haystack(library, needles)
     photos = hash_photos(haystack.files, args.library_way, team)
-    for photo in progress(photos, len(haystack.files), "images"):
+    for photo in progress(photos, haystack.total, "images"):
         haystack.add(photo)
     info(f"processed {haystack.count} images in {time.time() - start:.2f} seconds")
 
@@ -178,8 +186,9 @@ def is_decoded(path):
 
 def ending_of(path):
     """Return what a path ends in, in lower case; nothing where that is too long for an ending."""
-    ending = os.path.splitext(path)[1].lower()
-    return ending if len(ending) <= 12 else ""
+    end = path[-13:]  # four times as fast as os.path.splitext
+    dot = end.rfind(".")
+    return end[dot:].lower() if dot > 0 and os.sep not in end[dot - 1 :] else ""
 
 
 @dataclasses.dataclass
@@ -191,6 +200,7 @@ class Listing:
     files: list = dataclasses.field(default_factory=list)  # paths of photographs and videos
     hidden: list = dataclasses.field(default_factory=list)  # those whose name begins with a dot
     others: list = dataclasses.field(default_factory=list)  # paths of other files
+    heic: int = 0  # how many of the files are HEIC
     folders: set = dataclasses.field(default_factory=set)  # what folder_ids says of each folder
     unlisted: list = dataclasses.field(default_factory=list)  # folders that can't be listed
 
@@ -209,7 +219,7 @@ def list_all(args):
     for listing in (*library, needles):
         list_files(listing, is_listed, ours)
         tell_what_is_left_out(listing)
-    heic = sum(kind_of(path) == "HEIC" for each in (*library, needles) for path in each.files)
+    heic = sum(each.heic for each in (*library, needles))
     if heic and not args.dask and not pillow_heif():
         advice = 'to decode them, run: python -m pip install "pillow-heif>=1.8"'
         warn(f"{heic:,} HEIC files are compared by their bytes only; {advice}")
@@ -225,8 +235,9 @@ def list_files(listing, is_listed, ours):
     for path in walk(listing):
         name = os.path.basename(path)
         if not name.startswith(".") or name.endswith(".icloud"):
-            if is_listed(path):
+            if kind := is_listed(path):
                 listing.files.append(path)
+                listing.heic += kind == "HEIC"
             elif os.path.normcase(os.path.abspath(path)) not in ours:
                 listing.others.append(path)
         elif is_listed(path) and not name.startswith("._"):  # macOS's own, beside each file
@@ -297,7 +308,8 @@ def tell_what_is_left_out(listing):
         warn(f"{root}: {skipped}, such as {min(listing.hidden)}")
     if not listing.files:
         warn(f"{root}: no photographs and no videos")
-    away = sum(map(is_online_only, listing.files))
+    clouds = os.name == "nt" or sys.platform == "darwin"
+    away = sum(map(is_online_only, listing.files)) if clouds else 0
     if away:
         warn(f"{root}: {away:,} files are online only; to read them downloads them")
     if not listing.is_library:
@@ -314,7 +326,7 @@ def lone(needles):
     """Return the sorted names of folders with files that may matter, and none that is searched."""
     searched = set()
     for folder in {os.path.dirname(path) for path in needles.files}:
-        while folder not in searched and len(folder) >= len(needles.root):
+        while folder and folder not in searched:
             searched.add(folder)
             folder = os.path.dirname(folder)
     matter = (
@@ -355,7 +367,7 @@ def open_picture(path, colours=False):
 
     Raises OSError, MemoryError, cv2.error, ValueError or BytesOnlyError.
     """
-    with room_for(os.stat(path).st_size, 2**26):
+    with room_for(checked_size(path), 2**26):
         data = read(path)
         with room_for(pixels_of(data), 2**25):
             return *decode(data, colours), data
@@ -368,15 +380,23 @@ def room_for(need, most):
 
 def read(path):
     """Return the bytes of the file at path. Raises OSError or ValueError."""
+    size = checked_size(path)
+    if path.endswith(".icloud"):
+        raise ValueError("it lies in iCloud; download it first")
+    if size >= 2**31:
+        raise ValueError("the file has 2 GiB or more")
+    with open(path, "rb", buffering=0) as file:  # opens any name, which imread does not
+        return file.read()
+
+
+def checked_size(path):
+    """Return the size of a file that is no pipe and not empty. Raises OSError or ValueError."""
     info = os.stat(path)
     if not stat.S_ISREG(info.st_mode):
         raise ValueError("not a regular file")
-    if path.endswith(".icloud"):
-        raise ValueError("it lies in iCloud; download it first")
-    if not 0 < info.st_size < 2**31:
-        raise ValueError("the file has 2 GiB or more" if info.st_size else "the file is empty")
-    with open(path, "rb", buffering=0) as file:  # opens any name, which imread does not
-        return file.read()
+    if not info.st_size:
+        raise ValueError("the file is empty")
+    return info.st_size
 
 
 def pixels_of(data):
@@ -421,8 +441,8 @@ def decode_any(data, colours):
     refuse_damaged_png(data)
     if has_more_pages(data) or re.match(rb"P[1-7]\s", data):  # of PBM to PAM nothing tells
         raise BytesOnlyError("it has, or may have, several pages")
-    code = data.find(b"\xff\x4f\xff\x51")  # JPEG 2000, which decodes without its end, but blurred
-    if 0 <= code < 2**16 and data.find(JPEG_END, code) < 0:
+    code = data.find(b"\xff\x4f\xff\x51", 0, 2**16)  # JPEG 2000: without its end, it is blurred
+    if code >= 0 and data.find(JPEG_END, code) < 0:
         raise ValueError("the end of the file is missing, and with it its details")
     # Reduced reading of these aliases, and libpng's own conversion to grey is biased: read colours.
     pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR, range=(0, 2))[1]
@@ -432,10 +452,22 @@ def decode_any(data, colours):
     if len(pages) > 1:
         raise BytesOnlyError("it holds several pictures")
     size = image.shape[1::-1]
+    image = shrunk(image, 2**13)
     grey = to_grey(image)
     if is_plain(grey) and hides_something(data):
         raise BytesOnlyError("it looks plain, and has transparency or 16 bits")
     return image if colours else grey, size
+
+
+def imdecode(data, flags=cv2.IMREAD_COLOR):
+    """Decode data with OpenCV, as cv2.imread would from a file, or raise ValueError."""
+    refuse_damaged_png(data)
+    if data.startswith(JPEG_START) and not data.endswith(JPEG_END):
+        data += JPEG_END  # imdecode insists on the end marker, imread does not
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if image is None:
+        raise ValueError(NOT_DECODED)
+    return image
 
 
 NOT_DECODED = "not an image that OpenCV can decode, or a damaged one"
@@ -482,6 +514,16 @@ def hides_something(data):
     return whole.ndim == 3 and whole.shape[2] in (2, 4) and whole[:, :, -1].min() < 255
 
 
+def shrunk(image, most):
+    """Shrink an image so that its longer side has no more pixels than that."""
+    high, wide = image.shape[:2]
+    scale = most / max(high, wide)
+    if scale >= 1:
+        return image
+    size = max(1, round(wide * scale)), max(1, round(high * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
 def to_grey(image):
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
 
@@ -506,11 +548,7 @@ def decode_jpeg(data, colours):
             raise ValueError("the end of the file is missing, and with it its details")
         if data.count(b"\xff\xda") > 100:
             raise ValueError("a JPEG of more than 100 scans")
-    if not data.endswith(JPEG_END):
-        data += JPEG_END  # imdecode insists on the end marker, imread does not
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[scale][colours])
-    if image is None:
-        raise ValueError(NOT_DECODED)
+    image = imdecode(data, REDUCED[scale][colours])
     if not is_whole:
         # libjpeg fills what is missing with grey 128; two stumps would look like copies.
         high, wide = (-(-side // 16) for side in image.shape[:2])
@@ -680,8 +718,9 @@ def thumbnails(grey):
     Each pixel is the exact mean of its box, from a table of sums. Given a whole photograph, dhash
     reads a handful of the pixels instead, and then a copy at half the width hardly ever matches.
     """
-    # 2**23 pixels of 255 are the most that 32 bits hold the sum of.
-    table = cv2.integral(grey, sdepth=cv2.CV_32S if grey.size <= 2**23 else cv2.CV_64F)
+    if grey.size > 2**23:  # of 255 at most: what 32 bits hold the sum of
+        grey = shrunk(grey, 2**11)
+    table = cv2.integral(grey)
     return box_means(table, 9, 8), np.ascontiguousarray(box_means(table, 8, 9).T)
 
 
@@ -762,7 +801,6 @@ def count_changes(value):
 
 BATCH = 8  # files a task; of small files, four cost a tenth more time
 VIEW = 512  # pixels of the longer side
-MANY, FEW = 256, 8  # batches handed out at once: enough for a cluster; while each holds views
 
 
 @dataclasses.dataclass(eq=False)
@@ -787,13 +825,14 @@ class Photo(typing.NamedTuple):
 
 def hash_photos(files, way, team):
     """Yield a Photo for each path, in order, hashed in one of WAYS; tell what can't be read."""
-    most, unreadable = FEW if WAYS[way] > 1 else MANY, 0
-    for question, photo, problem in team.ask("hash", (Question((p,), way) for p in files), most):
+    unreadable = 0
+    for question, photo, problem in team.ask("hash", (Question((p,), way) for p in files)):
         if problem:
             unreadable += 1
             if unreadable <= SHOWN:
                 warn(f"cannot read {question.paths[0]}: {problem}")
-        yield photo or Photo(question.paths[0], problem=problem)
+        path = question.paths[0]  # a cache or a worker has another way to it
+        yield photo._replace(path=path) if photo else Photo(path, problem=problem)
     if unreadable > SHOWN:
         more = "; --report lists every needle" if WAYS[way] > 1 else ""
         warn(f"and {unreadable - SHOWN:,} more that can't be read{more}")
@@ -803,9 +842,7 @@ def hash_photo(question, keeps_view):
     """Return the Photo of a Question: its path, hashed in a way, with a view for the look."""
     (path,), way = question.paths, question.details
     if way == "article":
-        image = cv2.imdecode(np.frombuffer(read(path), np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise ValueError(NOT_DECODED)
+        image = imdecode(read(path))
         return Photo(path, image.shape[1::-1], (Print(dhash(image), 0, "00" * 72),))
     try:
         image, size, data = open_picture(path, colours=WAYS[way] > 1)
@@ -823,27 +860,21 @@ WAYS = {"article": 1, "library": 1, "needle": 2, "rotated": len(TURNS)}
 
 
 def checked_photo(row):
-    """Return the Photo that a row of the cache or of a worker holds, or raise ValueError."""
+    """Return the Photo that a row of the cache or of a worker holds, or raise one of ODD."""
     path, size, found, only_bytes, problem, _ = row
     found = tuple(Print(*each) for each in found)
-    whole_numbers = (*size, *(number for each in found for number in each[:2]))
-    if not all(type(number) is int and 0 <= number < 2**64 for number in whole_numbers):
-        raise ValueError("not whole numbers of 64 bits")
-    if any(len(bytes.fromhex(each.levels)) != 72 for each in found) or len(size) != 2:
-        raise ValueError("not 9 x 8 levels, or not two sides")
+    struct.pack("II", *size)
+    for each in found:
+        struct.pack("QQ", each.row, each.column)
+        if len(bytes.fromhex(each.levels)) != 72:
+            raise ValueError("not 9 x 8 levels")
     if type(only_bytes) is not str or problem or bool(found) == bool(only_bytes):
         raise ValueError("neither Prints nor a reason why there are none")
     return Photo(path, tuple(size), found, only_bytes)
 
 
-def shrunk(image, most):
-    """Shrink an image so that its longer side has no more pixels than that."""
-    high, wide = image.shape[:2]
-    scale = most / max(high, wide)
-    if scale >= 1:
-        return image
-    size = max(1, round(wide * scale)), max(1, round(high * scale))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+# What is raised where a cache or a worker holds something else than an answer.
+ODD = TypeError, ValueError, AttributeError, OverflowError, RecursionError, struct.error
 
 
 def times_in(data):
@@ -878,17 +909,20 @@ class Team:
 
     def __init__(self, jobs=None, scheduler=None, cache=None):
         self.cache = Cache(cache) if cache else None
-        self.submit = open_cluster(scheduler) if scheduler else open_threads(jobs or DEFAULT_JOBS)
+        jobs = jobs or DEFAULT_JOBS
+        self.submit = open_cluster(scheduler) if scheduler else open_threads(jobs)
+        # Batches handed out at once: enough for a cluster; few where each may hold views.
+        self.most = 256 if scheduler else max(12, 2 * jobs)
 
     def keeps(self, name):
         return self.cache and TASKS[name].is_kept
 
-    def ask(self, name, questions, most=MANY):
+    def ask(self, name, questions):
         """Yield (question, answer, problem) for each question to one of TASKS, in order."""
         source, waiting = iter(questions), collections.deque()
         try:
             while True:
-                while len(waiting) < most and (batch := list(itertools.islice(source, BATCH))):
+                while len(waiting) < self.most and (batch := list(itertools.islice(source, BATCH))):
                     waiting.append((batch, *self.start(name, batch)))
                 if not waiting:
                     return
@@ -900,9 +934,11 @@ class Team:
     def start(self, name, batch):
         """Return {place in the batch: answer} of what the cache knows, and who answers the rest."""
         kept = {}
-        for place, question in enumerate(batch if self.keeps(name) else ()):
-            with contextlib.suppress(OSError, TypeError, ValueError, RecursionError):
-                kept[place] = TASKS[name].checked(self.cache.find(name, question))
+        for place, answer in self.cache.find(name, batch) if self.keeps(name) else ():
+            try:
+                kept[place] = TASKS[name].checked(json.loads(answer))
+            except ODD:  # somebody has changed it; it is asked anew
+                continue
         rest = [question for place, question in enumerate(batch) if place not in kept]
         return kept, self.submit(name, rest) if rest else list
 
@@ -947,19 +983,24 @@ def open_cluster(scheduler):
         import logging
 
         import distributed
-
-        logging.disable()  # it tells of lost workers, whose work others do again
-        client = distributed.Client(scheduler, timeout=8)
-        # As a module of its own: of what stands in __main__ each task would get a copy, locks and
-        # all.
-        client.upload_file(__file__)
-        module = importlib.import_module(pathlib.Path(__file__).stem)
     except ImportError:
         end("--dask needs one more package; run: python -m pip install distributed")
+    logging.disable()  # it tells of lost workers, whose work others do again
+    try:
+        client = within(15, functools.partial(distributed.Client, scheduler, timeout=8))
     except Exception as error:  # whatever it is that answers there
-        end(f"no Dask scheduler answers at {scheduler}: {' '.join(str(error).split())}")
-
+        end(f"no Dask scheduler answers at {scheduler}: {type(error).__name__} {error}")
+    try:
+        # As a module: of what stands in __main__ each task would get a copy, locks and all.
+        within(15, client.upload_file, __file__)
+        module = importlib.import_module(pathlib.Path(__file__).stem)
+        others = set(within(15, client.run, module.opencv_version).values()) - {cv2.__version__}
+    except Exception as error:
+        end(f"a worker of the Dask scheduler at {scheduler} can't: {type(error).__name__} {error}")
+    if others:
+        warn(f"workers have OpenCV {', '.join(sorted(others))}, and here is {cv2.__version__}")
     gone = ConnectionError(f"the Dask scheduler at {scheduler} is gone")
+    silent = iter([f"waiting for the workers of the Dask scheduler at {scheduler}"])
 
     def submit(name, questions):
         if client.status != "running":
@@ -972,7 +1013,7 @@ def open_cluster(scheduler):
     def checked(name, answer, problem):
         try:
             return (None, problem) if problem else (TASKS[name].checked(answer), "")
-        except (TypeError, ValueError):
+        except ODD:
             return None, "a worker's answer is of another form"
 
     def wait(future):
@@ -981,8 +1022,9 @@ def open_cluster(scheduler):
             with contextlib.suppress(Exception):  # the time is up, or the future is cancelled
                 distributed.wait([future], timeout=1)
             waited += 1
-            if waited == 10 and not client.scheduler_info()["workers"]:
-                warn(f"waiting for a worker of the Dask scheduler at {scheduler}")
+            if waited == 12 and future.status == "pending":
+                for line in silent:  # once
+                    warn(line)
         if future.status in ("pending", "cancelled"):
             raise gone
         try:
@@ -991,6 +1033,15 @@ def open_cluster(scheduler):
             raise gone from error
 
     return submit
+
+
+def within(seconds, call, *arguments):
+    """Return what a call returns. Raises TimeoutError after so many seconds, and leaves it."""
+    return concurrent.futures.ThreadPoolExecutor(1).submit(call, *arguments).result(seconds)
+
+
+def opencv_version():
+    return cv2.__version__
 
 
 class Cache:
@@ -1005,9 +1056,10 @@ class Cache:
             self.refuse_others(path)
             self.database = sqlite3.connect(path, timeout=60, isolation_level=None)
             self.database.executescript(
-                f"BEGIN IMMEDIATE; PRAGMA application_id = {self.APPLICATION_ID};"
+                "PRAGMA cache_size = -256; BEGIN IMMEDIATE;"
+                f"PRAGMA application_id = {self.APPLICATION_ID};"
                 "DROP TABLE IF EXISTS hashes; DROP TABLE IF EXISTS fingerprints;"  # older recipes
-                "CREATE TABLE IF NOT EXISTS answers (task TEXT, path BLOB, stamp TEXT, answer TEXT,"
+                "CREATE TABLE IF NOT EXISTS answers (task TEXT, path BLOB, stamp BLOB, answer TEXT,"
                 " PRIMARY KEY (task, path)) WITHOUT ROWID; COMMIT;"
             )
         except (OSError, ValueError, sqlite3.Error) as error:
@@ -1027,21 +1079,26 @@ class Cache:
 
     def key_of(self, name, question):
         """Return the columns task, path and stamp. Raises OSError."""
-        first, *others = map(os.path.abspath, question.paths)
+        paths = [os.path.abspath(path) for path in question.paths]
         task = f"{name} {question.details}" if isinstance(question.details, str) else name
-        stamp = [RECIPE, question.details]
-        for path in (first, *others):
+        stamp = [RECIPE, str(question.details), *paths[1:]]
+        for path in paths:
             info = os.stat(path)
-            stamp += [info.st_size, info.st_mtime_ns]
-        return task, os.fsencode(first), json.dumps([*stamp, *others])
+            stamp.append(f"{info.st_size} {info.st_mtime_ns}")
+        return task, os.fsencode(paths[0]), os.fsencode("\n".join(stamp))
 
-    def find(self, name, question):
-        """Return what is kept. Raises ValueError if nothing is."""
-        task, path, stamp = self.key_of(name, question)
-        query = "SELECT answer FROM answers WHERE task = ? AND path = ? AND stamp = ?"
-        for (answer,) in self.database.execute(query, (task, path, stamp)):
-            return json.loads(answer)
-        raise ValueError("nothing is kept")
+    def find(self, name, batch):
+        """Yield (place in the batch, what is kept) for those of its questions that are kept."""
+        keys, task = {}, ""
+        for place, question in enumerate(batch):
+            with contextlib.suppress(OSError):  # it is told when it is read
+                task, path, stamp = self.key_of(name, question)
+                keys[path] = place, stamp
+        marks = ",".join("?" * len(keys))
+        query = f"SELECT path, stamp, answer FROM answers WHERE task = ? AND path IN ({marks})"
+        for path, stamp, answer in self.database.execute(query, (task, *keys)):
+            if keys[path][1] == stamp:
+                yield keys[path][0], answer
 
     def put(self, name, question, answer):
         with contextlib.suppress(OSError):  # it has vanished
@@ -1083,20 +1140,29 @@ class Haystack:
 
     def __init__(self, listings, needles):
         self.going = going_folders(listings, needles)
-        self.all = sorted({path for listing in listings for path in listing.files})
-        self.files = list(filter(is_decoded, self.all))  # to be hashed
+        files = sorted(itertools.chain.from_iterable(listing.files for listing in listings))
         for listing in listings:
             listing.files.clear()  # of millions of paths one list is enough
+        self.all = [path for path, _ in itertools.groupby(files)]
+        self.total = sum(map(is_decoded, self.all))  # photographs to be hashed
         self.count = 0  # photographs that were read
-        self.photographs = {}  # {hash: places in paths}, the article's dictionary
+        self.photographs = {}  # {hash: [paths]}, the article's dictionary
         self.paths, self.rows, self.columns = [], array.array("Q"), array.array("Q")
         self.levels = bytearray()
+
+    @property
+    def files(self):
+        """The paths of the photographs that are to be hashed."""
+        return filter(is_decoded, self.all)
 
     def add(self, photo):
         self.count += not photo.problem
         if photo.prints and self.lasts(photo.path):
             (row, column, levels), *_ = photo.prints
-            self.photographs.setdefault(row, []).append(len(self.paths))
+            if row in self.photographs:
+                self.photographs[row].append(photo.path)
+            else:
+                self.photographs[row] = [photo.path]  # a third smaller than one that grew
             self.paths.append(photo.path)
             self.rows.append(row)
             self.columns.append(column)
@@ -1104,6 +1170,8 @@ class Haystack:
 
     def lasts(self, path):
         """Whether the file at path will be there when the needles are gone."""
+        if not self.going:
+            return True
         try:
             real = os.path.realpath(path) if os.path.islink(path) else path
             return not folder_ids(os.path.dirname(real)) & self.going
@@ -1112,7 +1180,7 @@ class Haystack:
 
     def equal(self, photo):
         """Return the paths of equal hashes, as the article looks them up."""
-        return [self.paths[place] for place in self.photographs.get(photo.prints[0].row, ())]
+        return self.photographs.get(photo.prints[0].row, ())
 
     def candidates(self, photo, count):
         """Return the OPENED likeliest Candidates for the first so many Prints of a Photo."""
@@ -1134,7 +1202,7 @@ class Haystack:
             if places:
                 levels = np.frombuffer(self.levels, np.uint8).reshape(-1, 72)[places]
                 levels = standardised(np.vstack([bytes_of(sought.levels), levels]))
-                bits = count_bits(self.rows, self.columns, sought, places)
+                bits = sum(self.bits_apart(sought, places))
                 differences = np.abs(levels[1:] - levels[0]).mean(1)
                 is_near = (levels[1:] * levels[0]).mean(1) >= correlation
                 for number in np.flatnonzero(is_near):
@@ -1144,18 +1212,22 @@ class Haystack:
 
     def within(self, sought, most):
         """Return the places of what has an equal hash, or differs in so many bits or fewer."""
-        found = [self.photographs.get(sought.row, [])]
+        found = []
         for start in range(0, len(self.paths), 2**17):  # what is between stays in the cache
-            bits = count_bits(self.rows, self.columns, sought, slice(start, start + 2**17))
-            found.append((np.flatnonzero(bits <= most) + start).tolist())
-        return sorted(set().union(*found))
+            rows, columns = self.bits_apart(sought, slice(start, start + 2**17))
+            is_near = rows + columns <= most
+            if sought.row in self.photographs:
+                is_near |= rows == 0
+            found += (np.flatnonzero(is_near) + start).tolist()
+        return found
 
-
-def count_bits(rows, columns, sought, places):
-    """Count the bits of 128 in which the hashes at some places differ from a Print's: uint8."""
-    rows, columns = (np.frombuffer(each, np.uint64)[places] for each in (rows, columns))
-    bits = np.bitwise_count(rows ^ np.uint64(sought.row))
-    return bits + np.bitwise_count(columns ^ np.uint64(sought.column))
+    def bits_apart(self, sought, places):
+        """Return in how many bits hashes at some places differ, of rows and of columns: uint8."""
+        rows, columns = (
+            np.frombuffer(each, np.uint64)[places] for each in (self.rows, self.columns)
+        )
+        row, column = np.uint64(sought.row), np.uint64(sought.column)
+        return np.bitwise_count(rows ^ row), np.bitwise_count(columns ^ column)
 
 
 def bytes_of(levels):
@@ -1163,9 +1235,9 @@ def bytes_of(levels):
 
 
 def standardised(levels):
-    """Bring each row of levels to a mean of 0 and a spread of 1, as float32."""
-    levels = levels - levels.mean(1, dtype=np.float32, keepdims=True)
-    return levels / np.maximum(levels.std(1, keepdims=True), 1e-6)
+    """Bring each row of 72 levels to a mean of 0 and a spread of 1, as float32."""
+    levels = levels - levels.sum(1, dtype=np.float32, keepdims=True) / 72
+    return levels / np.sqrt(np.maximum((levels**2).sum(1, keepdims=True) / 72, 1e-9))
 
 
 def going_folders(library, needles):
@@ -1226,7 +1298,7 @@ def search(needles, way, haystack, team):
     same, twins = same_bytes(needles.files, haystack, team) if way != "article" else ({}, {})
     findings = [Finding(path, "found", match=match) for path, match in same.items()]
     rest = [path for path in needles.files if path not in same]
-    findings += (compared(path) for path in rest if not is_decoded(path))
+    findings += compared([path for path in rest if not is_decoded(path)])
     rest = [path for path in rest if is_decoded(path)]
     look = look_up if way == "article" else look_at_candidates
     found = look(hash_photos(rest, way, team), way, haystack, team)
@@ -1243,17 +1315,21 @@ def with_file(finding, twin):
         return finding
 
 
-def compared(path):
-    """Return the Finding of a video or a raw file of whose bytes the library has no copy."""
-    try:
-        with open(path, "rb") as file:
-            problem = "" if file.read(1) else "the file is empty"
-    except OSError as error:
-        problem = reason(error)
-    if not problem:
-        return Finding(path, "missing", by_bytes=True)
-    warn(f"cannot read {path}: {problem}")
-    return Finding(path, "unreadable", reason=problem, by_bytes=True)
+def compared(files):
+    """Return the Findings of videos and raw files of whose bytes the library has no copy."""
+    findings = []
+    for path in files:
+        problem = ""
+        try:
+            checked_size(path)
+            open(path, "rb").close()
+        except (OSError, ValueError) as error:
+            problem = reason(error)
+        status = "unreadable" if problem else "missing"
+        findings.append(Finding(path, status, reason=problem, by_bytes=True))
+    lines = [f"cannot read {each.needle}: {each.reason}" for each in findings if each.reason]
+    tell_some(warn, lines, "that can't be read")
+    return findings
 
 
 def look_up(photos, way, haystack, team):
@@ -1289,7 +1365,7 @@ def look_at_candidates(photos, way, haystack, team):
             turns = tuple(each.turn for each in candidates)
             yield Question((photo.path, *others), turns, photo.view)
 
-    for question, seen, problem in team.ask("look", questions(), FEW):
+    for question, seen, problem in team.ask("look", questions()):
         photo, candidates = waiting.pop(question.paths[0])
         if problem:
             warn(f"cannot read {photo.path}: {problem}")
@@ -1313,6 +1389,8 @@ def same_bytes(needles, haystack, team):
     for path in needles:
         groups[size_of(path),][0].append(path)
     groups.pop((0,), None)
+    if not groups:
+        return {}, {}
     for path in haystack.all:
         size = size_of(path)
         if (size,) in groups and haystack.lasts(path):
@@ -1378,7 +1456,7 @@ def checked_digest(value):
 # ------------------------------------------------------------------------------------------------
 
 # Measured on 4,000 pairs of copies and edits, and 3,300 of different pictures that are alike.
-LONGER_SIDE = 384  # pixels, to which both pictures are brought
+LONGER_SIDE = 400  # pixels, to which both pictures are brought
 WINDOW = 5  # pairs of pixels a side
 NOISE = 16  # squared grey levels: what structure is below this counts little
 LEAST_STRUCTURE = 0.7  # of 1, in the window that is least alike
@@ -1598,7 +1676,8 @@ def tell_the_end(args, directories):
     if not args.copy_missing:
         hints.append("--copy-missing FOLDER copies what is missing")
     if check or in_part:
-        folders = f"{check:,} folders to check, {len(in_part):,} found in part"
+        folders = f"{check:,} {'folder' if check == 1 else 'folders'} to check"
+        folders += f", {len(in_part):,} found in part"
         tell("; ".join([folders, ", ".join(hints)] if hints else [folders]))
 
 
@@ -1779,7 +1858,7 @@ def picture_of(question, _):
         try:
             image = open_picture(path, colours=True)[0]
         except BytesOnlyError:
-            image = cv2.imdecode(np.frombuffer(read(path), np.uint8), cv2.IMREAD_COLOR)
+            image = imdecode(read(path))
     if image is None:
         return ""
     return base64.b64encode(cv2.imencode(".jpg", shrunk(image, 240))[1]).decode()
@@ -1831,8 +1910,8 @@ PAGE = string.Template("""<!DOCTYPE html>
   body { max-width: 72rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere }
   h2 { margin: 2rem 0 0; font-size: 1.2rem } p { margin: .3rem 0 } a { color: inherit }
   table { border-collapse: collapse; margin: 1rem 0 }
-  td, th { text-align: right; padding: .1rem .6rem; border-bottom: 1px solid #8884 }
-  td:first-child, th:first-child { text-align: left }
+  td, th { text-align: right; padding: .1rem .3rem; border-bottom: 1px solid #8884 }
+  td:first-child, th:first-child { text-align: left } th { overflow-wrap: normal; font-size: .8rem }
   body:has(#only:checked) :is(.whole, section > details, tr.whole) { display: none }
   ul { list-style: none; padding: 0; display: grid; gap: 1rem;
        grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)) }
@@ -1935,13 +2014,14 @@ def copy_missing(args, directories):
             warn(f"cannot read {source}: {error}")
         except OSError as error:
             end(f"{target}: {reason(error)}; copied {len(copied):,} of {len(plan):,} files")
-    tell(f"copied {in_kinds(copied)} to {args.copy_missing}; {in_kinds(there)} were there already")
+    already = f"; {in_kinds(there)} were there already" if there else ""
+    tell(f"copied {in_kinds(copied)} to {args.copy_missing}{already}")
     if twice:
         tell(f"{twice:,} files are in the needles more than once, and were copied once")
 
 
 def plan_copies(args, directories):
-    """Return the (source, target) of what to copy, the sources there already, and the twins' count."""
+    """Return the (source, target) of each copy, the sources there already, and the twins' count."""
     shelf, plan, there, twice = Shelf(args.copy_missing), {}, set(), 0
     for finding in all_of(directories, "missing", "lesser", "unreadable"):
         source = finding.needle
@@ -2067,8 +2147,12 @@ def parse_arguments():
     add = parser.add_argument_group("rarely needed").add_argument
     add("--article", action="store_true",
         help="list, hash and search as the article's code does, and nothing besides")
+    add("--version", action="store_true",
+        help="print the versions of the script and its packages")
     # fmt: on
-    add("--version", action="version", version=versions(), help="print the versions, and end")
+    if "--version" in sys.argv[1:]:  # and nothing is asked for
+        print(versions())
+        sys.exit()
     args = parser.parse_args()
     check_arguments(args)
     args.library_way = "article" if args.article else "library"
@@ -2248,6 +2332,8 @@ def keep_streams_ours():
 
 
 if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         status = main()
         sys.stdout.flush()

@@ -4,7 +4,9 @@
 
 With --charts the tables are written to tests/BENCHMARK.md and the picture tests/chart.png is drawn.
 
-Without photographs it draws some, large ones included. A table comes from one run, with the
+Without photographs it draws some, large ones included. A folder `alike` among the photographs has
+folders of pictures that are alike and not the same, and each is searched in itself. Whatever the
+script finds it is asked on the command line. A table of times comes from one run, with the
 contenders in turn; its times are whole processes, start-up included. What is not installed is
 shown as such. To install the peers:
 
@@ -14,7 +16,10 @@ shown as such. To install the peers:
 
 import argparse
 import collections
+import concurrent.futures
+import functools
 import importlib.util
+import math
 import os
 import pathlib
 import platform
@@ -24,6 +29,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import warnings
 
 import cv2
 import numpy as np
@@ -32,29 +38,89 @@ HERE = pathlib.Path(__file__).resolve().parent
 SCRIPT = HERE.parent / "hash_and_search.py"
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
-import hash_and_search  # noqa: E402
-from article import article_hash  # noqa: E402
-from conftest import encode  # noqa: E402
-from hash_and_search import Hashed, photograph_hash, rotated_hash, search  # noqa: E402
+from article import article_file_hash  # noqa: E402
+from conftest import encode, half, put, table  # noqa: E402
 from pictures import (  # noqa: E402
+    APPS,
     FAMILIES,
+    LANGUAGES,
     copies,
     drawn,
     drawn_copies,
     edits,
     form,
-    resized,
+    screen_copies,
+    screenshot,
     statement,
 )
 
 LINES = []  # of tests/BENCHMARK.md
-hash_and_search.is_same_file = lambda *paths: False  # many names here are of no file
+LEFT_OUT = {"alike", "broken", "orientation", "phone"}  # folders of photographs for other purposes
 
 
 def say(text, end="\n", flush=True):
     LINES.append(text + end)
     print(text, end=end, flush=flush)
 
+
+def say_row(*cells):
+    say(f"| {' | '.join(map(str, cells))} |".replace("|  |", "| |").replace("|  |", "| |"))
+
+
+def say_head(title, *heads):
+    say(f"\n### {title}\n")
+    say_row("", *heads)
+    say(f"| --- |{' --- |' * len(heads)}")
+
+
+# ------------------------------------------------------------------------------------------------
+# Photographs
+# ------------------------------------------------------------------------------------------------
+
+
+def draw_photographs(folder):
+    """Six landscapes of 8 megapixels and others of 0.3, with the grain of photographs."""
+    import make_samples
+
+    grain = np.random.default_rng(0).normal(0, 6, (2448, 3264, 1))
+    scenes = [scene for group in make_samples.HAYSTACK.values() for scene in group[:3]]
+    for number, (_, scene, light, seed) in enumerate(scenes):
+        image = scene(seed, light)
+        if number < 6:
+            large = cv2.resize(image, (3264, 2448), interpolation=cv2.INTER_CUBIC)
+            image = np.clip(large + grain, 0, 255).astype(np.uint8)
+        put(folder / f"{number}.jpg", encode(image, quality=90))
+
+
+def by_size(photos):
+    """Return the JPEGs of 6 megapixels and more, and those of less than one."""
+    large, small = [], []
+    for path in sorted(photos.rglob("*")):
+        if LEFT_OUT.isdisjoint(path.relative_to(photos).parts) and is_jpeg(path):
+            image = cv2.imread(str(path))
+            if image is not None and image.shape[0] * image.shape[1] >= 6e6:
+                large.append(path)
+            elif image is not None and image.shape[0] * image.shape[1] < 1e6:
+                small.append(path)
+    return large, small
+
+
+def is_jpeg(path):
+    return path.suffix.lower() in (".jpg", ".jpeg")
+
+
+def files_of(folder):
+    return sorted(path for path in pathlib.Path(folder).rglob("*") if path.is_file())
+
+
+def spread_over_cores(function, *arguments):
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(function, *arguments))
+
+
+# ------------------------------------------------------------------------------------------------
+# Time
+# ------------------------------------------------------------------------------------------------
 
 IMAGEHASH = """
 import pathlib, sys
@@ -63,6 +129,11 @@ from PIL import Image
 for path in pathlib.Path(sys.argv[1]).iterdir():
     with Image.open(path) as image:
         imagehash.dhash(image)
+"""
+IMAGEDEDUP = """
+import sys
+from imagededup.methods import DHash
+DHash(verbose=False).encode_images(image_dir=sys.argv[1])
 """
 CZKAWKA = """
 import pathlib, sys
@@ -74,24 +145,27 @@ finder.find_similar()
 SEARCH = """
 import sys, time
 import numpy as np
-from hash_and_search import Fingerprint, Hashed, search
-count, distance = map(int, sys.argv[1:])
+from hash_and_search import Haystack, Listing, Photo, Print
 random = np.random.default_rng(0)
-rows = random.integers(0, 256, (count + 1000, 58), np.uint8)
-rows[:, 8:16] = 0  # undecided, of the needles up to eight of the 64 bits
-for row in rows[:1000]:
-    bits = np.zeros(64, np.uint8)
-    bits[random.choice(64, random.integers(3, 9), replace=False)] = 1
-    row[8:16] = np.packbits(bits)
-fingerprints = [Fingerprint(row.tobytes()) for row in rows]
-needles = [Hashed("b/c", [each], "") for each in fingerprints[:1000]]
-haystack = {each.hash: [("a", each)] for each in fingerprints[1000:]}
-start = time.perf_counter()
-list(search(needles, "b", haystack, distance))
-print((time.perf_counter() - start) / len(needles) * 1e6)
+
+def photos(count, each):
+    hashes = random.integers(0, 2**64, (count, each, 2), np.uint64)
+    for number in range(count):
+        levels = random.integers(0, 256, (each, 72), np.uint8)
+        prints = zip(hashes[number].tolist(), levels, strict=True)
+        prints = (Print(row, column, level.tobytes().hex()) for (row, column), level in prints)
+        yield Photo(f"./{number}.jpg", (640, 480), tuple(prints))
+
+haystack = Haystack([Listing(".", True)], Listing("..", False))
+for photo in photos(int(sys.argv[1]), 1):
+    haystack.add(photo)
+needles = list(photos(200, 2))
+for search in (lambda photo: haystack.candidates(photo, 1), haystack.look_alike):
+    start = time.perf_counter()
+    for photo in needles:
+        search(photo)
+    print((time.perf_counter() - start) / len(needles) * 1e6)
 """
-
-
 # A process of its own: a child's peak memory is never less than that of whoever starts it.
 WRAPPER = """
 import resource, subprocess, sys, time
@@ -114,42 +188,19 @@ def measure(arguments):
     return seconds, peak, done.stdout
 
 
-def draw_photographs(folder):
-    """Six landscapes of 8 megapixels and others of 0.3, with the grain of photographs."""
-    import make_samples
-
-    grain = np.random.default_rng(0).normal(0, 6, (2448, 3264, 1))
-    scenes = [scene for group in make_samples.HAYSTACK.values() for scene in group[:3]]
-    for number, (_, scene, light, seed) in enumerate(scenes):
-        image = scene(seed, light)
-        if number < 6:
-            large = cv2.resize(image, (3264, 2448), interpolation=cv2.INTER_CUBIC)
-            image = np.clip(large + grain, 0, 255).astype(np.uint8)
-        (folder / f"{number}.jpg").write_bytes(encode(image, quality=90))
-
-
-def by_size(photos):
-    """Return the JPEGs of 6 megapixels and more, and those of less than one."""
-    large, small = [], []
-    for path in sorted(photos.rglob("*")):
-        if path.suffix.lower() in (".jpg", ".jpeg") and "broken" not in path.parts:
-            image = cv2.imread(str(path))
-            if image is not None and image.shape[0] * image.shape[1] >= 6e6:
-                large.append(path)
-            elif image is not None and image.shape[0] * image.shape[1] < 1e6:
-                small.append(path)
-    return large, small
+def ours_and_the_articles(haystack, needles):
+    folders = "--haystack", haystack, "--needles", needles
+    yield "this script", [sys.executable, SCRIPT, *folders], 1
+    yield "this script, `--article`", [sys.executable, SCRIPT, *folders, "--article"], 1
+    yield "the article's pipeline", [sys.executable, HERE / "article.py", *folders], 1
 
 
 def contenders(folder, empty):
     """Yield (name, command, what it is divided by), the command None if it isn't installed."""
-    ours = [sys.executable, SCRIPT, "--haystack", folder, "--needles", empty]
-    yield "this script", ours, 1
-    yield "this script, `--article`", [*ours, "--article"], 1
-    article = [sys.executable, HERE / "article.py", "-a", folder, "-n", empty]
-    yield "the article's pipeline", article, 1
+    yield from ours_and_the_articles(folder, empty)
     for name, package, code in (
         ("ImageHash's dhash", "imagehash", IMAGEHASH),
+        ("imagededup's dhash", "imagededup", IMAGEDEDUP),
         ("czkawka", "czkawka", CZKAWKA),
     ):
         there = importlib.util.find_spec(package)
@@ -166,15 +217,8 @@ def spread(values):
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
-def speed_table(title, photos, count, rounds, scratch):
-    """Print how long each contender takes, as a multiple of ours in the same round."""
-    folder, empty = scratch / title, scratch / "empty"
-    folder.mkdir()
-    empty.mkdir(exist_ok=True)
-    for number in range(count):
-        source = photos[number % len(photos)]
-        shutil.copyfile(source, folder / f"{number:05}.jpg")
-    competitors = list(contenders(folder, empty))
+def say_times(title, competitors, rounds, count):
+    """Print how long each competitor takes, as a multiple of ours in the same round."""
     times, peaks = {name: [] for name, _, _ in competitors}, {}
     for _ in range(rounds):
         for name, command, divisor in competitors:
@@ -182,145 +226,386 @@ def speed_table(title, photos, count, rounds, scratch):
                 seconds, peaks[name], _ = measure(command)
                 times[name].append(seconds / divisor)
     ours = times["this script"]
-    say(f"\n### {count:,} {title} JPEGs, {rounds} rounds, ours {statistics.median(ours):.1f} s\n")
-    say("| | times ours: median (least to most) | peak memory |\n| --- | --- | --- |")
+    seconds = statistics.median(ours)
+    say_head(
+        f"{title}, {rounds} rounds, ours {seconds:.1f} s",
+        "times ours: median (least to most)",
+        "peak memory",
+    )
     for name, command, _ in competitors:
-        if not command:
-            say(f"| {name} | not installed | |")
-            continue
-        ratios = [mine / other for mine, other in zip(times[name], ours, strict=True)]
-        say(f"| {name} | {spread(ratios)} | {peaks[name]:.0f} MB |")
+        if command:
+            ratios = [mine / other for mine, other in zip(times[name], ours, strict=True)]
+            say_row(name, spread(ratios), f"{peaks[name]:.0f} MB")
+        else:
+            say_row(name, "not installed", "")
+    say(f"\nOurs: {count / seconds:,.0f} photographs of the library a second; ", end="")
+    say(f"{12_000 * seconds / count / 60:.1f} minutes for 12,000.")
+
+
+def speed_table(size, photos, count, rounds, scratch):
+    """Print how long it takes to hash a library."""
+    folder, empty = scratch / size, scratch / "empty"
+    folder.mkdir()
+    empty.mkdir(exist_ok=True)
+    for number in range(count):
+        shutil.copyfile(photos[number % len(photos)], folder / f"{number:05}.jpg")
+    competitors = list(contenders(folder, empty))
+    say_times(f"{count:,} {size} JPEGs", competitors, rounds, count)
     shutil.rmtree(folder)
 
 
-def library_of(entries, hash_function=photograph_hash):
-    """Return the haystack of (name, file's bytes) pairs."""
-    haystack = collections.defaultdict(list)
-    for name, content in entries:
-        for each in hash_function(content):
-            haystack[each.hash].append((name, each))
-    return haystack
+def whole_run_table(size, photos, count, rounds, scratch):
+    """Print how long a run takes with as many needles as the library has photographs."""
+    library, needles = scratch / "library", scratch / "needles"
+    write = functools.partial(write_piece, photos, library, needles, count)
+    spread_over_cores(write, range(count * 4 // 3))
+    title = f"A whole run: {count:,} {size} JPEGs and as many needles"
+    say_times(title, list(ours_and_the_articles(library, needles)), rounds, count)
+    counts = score(ask_ours(library, needles), needles, library)
+    parts = [f"{counts[kind]['found']:,} of {counts[kind]['n']:,} {kind}" for kind in KINDS]
+    say(
+        f"Found: {', '.join(parts)}; taken for another: {count_wrong(counts):,} of these and of ",
+        end="",
+    )
+    say(f"{counts[NEW]['n']:,} {NEW}.")
+    shutil.rmtree(library)
+    shutil.rmtree(needles)
 
 
-def look_up_all(haystack, contents, distance=0, hash_function=photograph_hash):
-    """Return what the script finds for each file's bytes: a name, or nothing."""
-    needles = [Hashed("needles/x", hash_function(content), "") for content in contents]
-    hashed = [needle for needle in needles if needle.fingerprints]
-    found = iter(search(hashed, "needles", haystack, distance))
-    return [next(found).match if needle.fingerprints else "" for needle in needles]
+NEW = "new photographs"
+KINDS = {"with the same bytes": 0, "messengers' copies": 1}  # the remainder of a third
 
 
-def others():
-    """Return {name: function from a file's bytes to a hash} of the peers that hash as we do."""
+def write_piece(photos, library, needles, count, number):
+    """Cut a piece out of a photograph: number < count is of the library, the others are new."""
+    rng = np.random.default_rng(number)
+    image = cv2.imread(str(photos[number % len(photos)]))
+    high, wide = image.shape[:2]
+    size = 0.45 + 0.2 * rng.random()
+    down, across = int(high * size), int(wide * size)
+    top, left = rng.integers(0, high - down), rng.integers(0, wide - across)
+    piece = image[top : top + down, left : left + across]
+    piece = cv2.resize(piece, (wide, high), interpolation=cv2.INTER_CUBIC)
+    flips = rng.integers(0, 2, 2) * -2 + 1
+    piece = np.ascontiguousarray(piece[:: flips[0], :: flips[1]])
+    content, name = encode(piece), f"{number:05}.jpg"
+    if number >= count:
+        put(needles / NEW / name, content)
+        return
+    put(library / name, content)
+    for kind, remainder in KINDS.items():
+        if number % 3 == remainder:
+            content = next(edits(piece))[1] if remainder else content
+            put(needles / kind / name, content)
 
-    def article(content):
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-        return article_hash(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
 
-    functions = {"the article's code": article}
+# ------------------------------------------------------------------------------------------------
+# What is found
+# ------------------------------------------------------------------------------------------------
+
+
+def ask_ours(haystack, needles, *options):
+    """Return {needle: (its match in a list, what looks like it)}, as the script's table has it."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = os.path.join(folder, "table.csv")
+        command = [sys.executable, SCRIPT, "--haystack", haystack, "--needles", needles]
+        command += ["--report", report, *options]
+        subprocess.run(command, capture_output=True, check=True)
+        rows = table(report)
+    matched = ("found", "lesser")
+    return {
+        row["needle"]: ([row["match"]] if row["status"] in matched else [], row["lookalike"])
+        for row in rows
+    }
+
+
+def asked_by(hash_of):
+    """Return a function that finds what has an equal hash, whichever is right coming first."""
+
+    def ask(haystack, needles):
+        library = collections.defaultdict(list)
+        for path in map(str, files_of(haystack)):
+            library[hash_of(path)].append(path)
+        library.pop(None, "")  # of what can't be read
+        found = {}
+        for path in map(str, files_of(needles)):
+            equal = [each for each in library.get(hash_of(path), ()) if each != path]
+            found[path] = sorted(equal, key=lambda each: stem_of(each) != stem_of(path)), ""
+        return found
+
+    return ask
+
+
+def contestants():
+    """Return {name: function (haystack, needles) -> what it finds} of ours and of the peers."""
+    found = {"ours": ask_ours}
     if importlib.util.find_spec("imagehash"):
-        import io
+        found["ImageHash"] = asked_by(imagehash_of)
+    return {**found, "the article's code": asked_by(article_file_hash)}
 
-        import imagehash
-        from PIL import Image
 
-        functions["ImageHash"] = lambda content: int(
-            str(imagehash.dhash(Image.open(io.BytesIO(content)))), 16
+def imagehash_of(path):
+    import imagehash
+    from PIL import Image
+
+    warnings.simplefilter("ignore")  # of palettes with transparency
+    with Image.open(path) as image:
+        return str(imagehash.dhash(image))
+
+
+def stem_of(path):
+    return pathlib.Path(path).stem
+
+
+@functools.lru_cache(64)
+def pixels(path):
+    return cv2.imread(str(path))
+
+
+@functools.cache
+def are_identical(first, second):
+    return np.array_equal(pixels(first), pixels(second))
+
+
+def score(found, needles, library):
+    """Return {folder right below needles: Counter}; a needle has its original's name.
+
+    n: all; known: the library has the original; found: with it, or with what is the same pixel
+    for pixel; shown: found, or the original looks like it; wrong: taken for another.
+    """
+    originals = {path.stem: str(path) for path in files_of(library)}
+    counts = collections.defaultdict(collections.Counter)
+    for needle, (matches, lookalike) in found.items():
+        count = counts[pathlib.Path(needle).relative_to(needles).parts[0]]
+        original = originals.get(stem_of(needle), "")
+        is_found = original in matches or bool(
+            original and matches and are_identical(matches[0], original)
         )
-    return functions
+        count["n"] += 1
+        count["known"] += bool(original)
+        count["found"] += is_found
+        count["shown"] += is_found or (bool(original) and lookalike == original)
+        count["wrong"] += bool(matches) and not is_found
+    return counts
 
 
-def share(hits):
-    return f"{np.mean(hits):.3f}"
+def count_confused(found):
+    """Count what is found, of pictures searched in themselves, though no other has its pixels."""
+    return sum(
+        bool(matches) and not any(are_identical(needle, match) for match in matches)
+        for needle, (matches, _) in found.items()
+    )
 
 
-def recall_tables(photos):
-    """Print the share of copies and of edits that is found."""
-    peers, contents = others(), {str(path): path.read_bytes() for path in photos}
-    haystack, ways = library_of(contents.items()), ["ours", "ours, `--distance 1`", *peers]
+def put_copies(folder, sources, kinds):
+    """Write folder/kind/name of each kind of copy of each source, and return folder."""
+
+    def write(path):
+        for kind, content in kinds(cv2.imread(str(path))):
+            put(folder / kind / f"{path.stem}{ending_for(content)}", content)
+
+    spread_over_cores(write, sources)
+    return folder
+
+
+def ending_for(content):
+    return ".png" if content.startswith(b"\x89PNG") else ".jpg"
+
+
+def kinds_of(kinds):
+    return [kind for kind, _ in kinds(np.zeros((48, 64, 3), np.uint8))]
+
+
+def share(counts, kinds, what="found"):
+    return f"{np.mean([counts[kind][what] / counts[kind]['n'] for kind in kinds]):.3f}"
+
+
+def count_wrong(counts):
+    return sum(count["wrong"] for count in counts.values())
+
+
+HEAVY = re.compile("date stamp|.* cropped .*|framed|straightened|mirrored")
+
+
+def recall_tables(photos, ways, scratch):
+    """Print the share of copies and of edits that is found; return a folder of the photographs."""
+    library, scores, told = scratch / "photographs", {}, []
+    for number, path in enumerate(photos):
+        put(library / f"{number:04}.jpg", path.read_bytes())
     for title, kinds in (("copies", copies), ("edits", edits)):
-        hits = {}
-        for name, content in contents.items():
-            made = dict(kinds(cv2.imread(name)))
-            found = {
-                "ours": look_up_all(haystack, made.values()),
-                "ours, `--distance 1`": look_up_all(haystack, made.values(), 1),
-            }
-            for peer, function in peers.items():
-                whole = function(content)
-                found[peer] = [name if function(copy) == whole else "" for copy in made.values()]
-            for way, names in found.items():
-                for kind, match in zip(made, names, strict=True):
-                    hits.setdefault((kind, way), []).append(match == name)
-        say(f"\n### {title.capitalize()} of {len(photos)} photographs: the share that is found\n")
-        say(f"| | {' | '.join(ways)} |\n| --- |{' --- |' * len(ways)}")
-        names = list(dict.fromkeys(kind for kind, _ in hits))
-        for kind in names:
-            say(f"| {kind} | {' | '.join(share(hits[kind, way]) for way in ways)} |")
-        means = [share([hits[kind, way] for kind in names]) for way in ways]
-        say(f"| mean | {' | '.join(means)} |")
-    pairs = len(photos) * (len(photos) - 1) // 2
-    wrong = [0, 0]
-    for distance in (0, 1):
-        for name, content in contents.items():
-            fingerprints = photograph_hash(content)
-            for each in fingerprints:
-                haystack[each.hash].remove((name, each))
-            wrong[distance] += bool(look_up_all(haystack, [content], distance)[0])
-            for each in fingerprints:
-                haystack[each.hash].append((name, each))
-    say(f"\nTaken for another of the {len(photos)}, in {pairs} pairs: {wrong[0]}; ", end="")
-    say(f"with `--distance 1` {wrong[1]}.")
+        needles = put_copies(scratch / title, files_of(library), kinds)
+        for way, ask in ways.items():
+            scores[way] = score(ask(library, needles), needles, library)
+        told.append((f"{len(files_of(needles)):,} {title}", map(count_wrong, scores.values())))
+        names = [kind for kind in kinds_of(kinds) if not HEAVY.fullmatch(kind)]
+        say_head(
+            f"{title.capitalize()} of {len(photos)} photographs: the share that is found", *ways
+        )
+        for name, group in with_mean(names):
+            say_row(name, *(share(scores[way], group) for way in ways))
+        shutil.rmtree(needles)
+    shown = "found or shown beside the original"
+    peers = [way for way in ways if way != "ours"]
+    title = f"Heavy edits of {len(photos)} photographs, of which none is promised to be found"
+    say_head(title, "ours", f"ours, {shown}", *peers)
+    for name, group in with_mean(filter(HEAVY.fullmatch, kinds_of(edits))):
+        ours = share(scores["ours"], group), share(scores["ours"], group, "shown")
+        say_row(name, *ours, *(share(scores[peer], group) for peer in peers))
+    pairs = f"the {len(photos)} photographs among each other, {math.comb(len(photos), 2):,} pairs"
+    told.append((pairs, (count_confused(ask(library, library)) for ask in ways.values())))
+    for what, wrong in told:
+        counts = ", ".join(f"{way} {count:,}" for way, count in zip(ways, wrong, strict=True))
+        say(f"\nTaken for another, of {what}: {counts}.")
+    return library
 
 
-def more_recall(photos):
-    """Print what is found of turned, mid-size and drawn pictures and of papers."""
-    say("\n### Turned photographs, mid-size ones, drawn pictures, papers\n")
-    say("| | found | taken for another |\n| --- | --- | --- |")
-    haystack = library_of((str(path), path.read_bytes()) for path in photos)
-    hits, wrong = [], 0
-    for path in photos:
-        image = cv2.imread(str(path))
-        turned = [encode(np.ascontiguousarray(np.rot90(image, turns))) for turns in (1, 2, 3)]
-        for match in look_up_all(haystack, turned, 0, rotated_hash):
-            hits.append(match == str(path))
-            wrong += match not in ("", str(path))
-    say(f"| photographs turned by 90, 180, 270 degrees, `--rotated` | {share(hits)} | {wrong} |")
-    large = [cv2.imread(str(path)) for path in photos]
-    large = [image for image in large if image.size > 12e6]
-    for title, images in (
-        ("copies of photographs of 6 megapixels", large),
-        ("the same, of them at 1600 x 1200", [resized(image, 1600, 1200) for image in large]),
-    ):
-        if images:
-            haystack, hits = library_of((str(i), encode(each)) for i, each in enumerate(images)), []
-            for number, image in enumerate(images):
-                found = look_up_all(haystack, [content for _, content in copies(image)])
-                hits += [match == str(number) for match in found]
-            say(f"| {title} | {share(hits)} | |")
-    for way, hash_function in (("ours", photograph_hash), ("the article's code", article_file)):
-        names = [(family, seed) for family in FAMILIES for seed in range(4)]
-        entries = ((f"{f.__name__} {s}", encode(drawn(f, s), ".png")) for f, s in names)
-        haystack, hits = library_of(entries, hash_function), []
-        for family, seed in names:
-            contents = [content for _, content in drawn_copies(family, seed)]
-            found = look_up_all(haystack, contents, 0, hash_function)
-            hits += [match == f"{family.__name__} {seed}" for match in found]
-        unseen = [encode(drawn(f, s + 100), ".png") for f, s in names]
-        wrong = sum(map(bool, look_up_all(haystack, unseen, 0, hash_function)))
-        say(f"| copies of {len(names)} drawn pictures, {way} | {share(hits)} | {wrong} of 64 |")
+def with_mean(names):
+    """Return (name, [name]) for each, and the mean of them all."""
+    names = list(names)
+    return [*((name, [name]) for name in names), ("mean", names)]
+
+
+def more_recall(photographs, ways, scratch, is_quick):
+    """Print what is found of turned photographs, screenshots, drawn pictures and papers."""
+    title = "Screenshots, turned photographs, drawn pictures, papers: the share that is found"
+    say_head(title, "needles", *(head for way in ways for head in (way, "taken for another")))
+    screens = put_screens(scratch / "screens", is_quick)
+    copied = put_copies(scratch / "screen copies", files_of(screens), screen_copies)
+    say_rows("screenshots, ", ways, screens, copied)
+    wrong = [("", count_confused(ask(screens, screens))) for ask in ways.values()]
+    many = len(files_of(screens))
+    say_row(f"{many} screenshots among each other", many, *sum(wrong, ()))
+    needles = put_copies(scratch / "turned", files_of(photographs), turned)
+    say_rows("photographs ", ways, photographs, needles, "--rotated")
+    say_rows("", ways, *put_drawn(scratch / "drawn pictures", is_quick))
     for paper in (form, statement):
-        pages = [encode(paper(seed), quality=85) for seed in range(120)]
-        haystack = library_of((str(seed), page) for seed, page in enumerate(pages[:60]))
-        for distance in (0, 1):
-            wrong = sum(map(bool, look_up_all(haystack, pages[60:], distance)))
-            name = f"{paper.__name__}s of one layout, `--distance {distance}`"
-            say(f"| {name} | | {wrong} of 60 |", flush=True)
+        say_rows(f"{paper.__name__}s, ", ways, *put_papers(scratch, paper, 6 if is_quick else 60))
 
 
-def article_file(content):
-    return hash_and_search.article_hash(content)
+def say_rows(title, ways, library, needles, *options):
+    """Print a row for each folder right below needles; of peers none where there are options."""
+    scores = {
+        way: score(ask(library, needles, *options), needles, library)
+        for way, ask in ways.items()
+        if way == "ours" or not options
+    }
+    for kind, ours in scores["ours"].items():
+        cells = []
+        for way in ways:
+            found = share(scores[way], [kind]) if way in scores and ours["known"] else ""
+            cells += [found, scores[way][kind]["wrong"] if way in scores else ""]
+        say_row(title + kind, ours["n"], *cells)
 
+
+def put_screens(folder, is_quick):
+    languages = list(LANGUAGES)[: 2 if is_quick else None]
+    names = [(app, language, seed) for app in APPS for language in languages for seed in (0, 1)]
+    for app, language, seed in names:
+        path = folder / f"{app.__name__} {language} {seed}.png"
+        put(path, screenshot(app, language, seed))
+    return folder
+
+
+def turned(image):
+    for number in range(1, 8):
+        start = image[:, ::-1] if number > 3 else image
+        kind = "mirrored, and turned" if number > 3 else "turned by 90, 180, 270 degrees"
+        content = encode(np.ascontiguousarray(np.rot90(start, number)))
+        yield f"{kind}, `--rotated`/{number}", content
+
+
+def put_drawn(folder, is_quick):
+    """Return a library of drawn pictures, and copies of them besides others."""
+    library, needles = folder / "library", folder / "needles"
+
+    def write(family, seed):
+        name = f"{family.__name__} {seed}"
+        put(library / f"{name}.png", drawn(family, seed))
+        for kind, content in drawn_copies(family, seed):
+            path = needles / "copies of drawn pictures" / kind / f"{name}{ending_for(content)}"
+            put(path, content)
+        name = f"{family.__name__} {seed + 100}.png"
+        put(needles / "other drawn pictures" / name, drawn(family, seed + 100))
+
+    names = [(family, seed) for family in FAMILIES for seed in range(1 if is_quick else 4)]
+    spread_over_cores(write, *zip(*names, strict=True))
+    return library, needles
+
+
+def put_papers(scratch, paper, count):
+    """Return a library of papers of one layout, and copies of them besides others."""
+    library, needles = scratch / f"{paper.__name__}s", scratch / f"{paper.__name__} copies"
+
+    def write(seed):
+        page, name = paper(seed), f"{seed:03}.jpg"
+        if seed >= count:
+            put(needles / "others of the layout" / name, encode(page, quality=85))
+        else:
+            put(library / name, encode(page, quality=85))
+            put(needles / "half size" / name, encode(half(page)))
+            put(needles / "JPEG quality 70" / name, encode(page, quality=70))
+
+    spread_over_cores(write, range(2 * count))
+    return library, needles
+
+
+def alike_table(folder, ways):
+    """Print how many pictures are found in folders of what is alike and not the same."""
+    title = "Pictures that are alike and not the same: found in their own folder"
+    say_head(title, "pictures", *ways)
+    sums = np.zeros(1 + len(ways), int)
+    for inside in sorted(path for path in folder.iterdir() if path.is_dir()):
+        wrong = [count_confused(ask(inside, inside)) for ask in ways.values()]
+        counts = [len(files_of(inside)), *wrong]
+        say_row(inside.name, *counts)
+        sums += counts
+    say_row("sum", *sums)
+
+
+# ------------------------------------------------------------------------------------------------
+# What many files cost
+# ------------------------------------------------------------------------------------------------
+
+
+def growth_tables(sizes, hash_counts, scratch):
+    """Print what cached files and libraries of many hashes cost."""
+    folder, empty, cache = scratch / "many", scratch / "empty", scratch / "cache"
+    folder.mkdir()
+    empty.mkdir(exist_ok=True)
+    command = [sys.executable, SCRIPT, "-a", empty, "-n", empty]
+    base = [measure(command) for _ in range(3)]
+    start_up, least = (statistics.median(run[i] for run in base) for i in (0, 1))
+    rng = np.random.default_rng(0)
+    say("\n### A second run with `--cache`, beyond a start-up without files\n")
+    say_row("files", "seconds", "files a second", "peak memory", "a file")
+    say_row(*["---"] * 5)
+    made = 0
+    for size in sizes:
+        for number in range(made, size):
+            patches = rng.integers(0, 256, (8, 9, 3)).astype(np.uint8)
+            image = cv2.resize(patches, (72, 64), interpolation=cv2.INTER_CUBIC)
+            path = folder / f"{number // 500:03}" / f"IMG_{number:06}.jpg"
+            put(path, encode(image, quality=60))
+        made = size
+        command = [sys.executable, SCRIPT, "-a", folder, "-n", empty, "--cache", cache]
+        measure(command)
+        runs = [measure(command) for _ in range(3)]
+        seconds = statistics.median(run[0] for run in runs) - start_up
+        peak = max(run[1] for run in runs)
+        each = (peak - least) * 1024 / size
+        rate = f"{size / seconds:,.0f}"
+        say_row(f"{size:,}", f"{seconds:.2f}", rate, f"{peak:.0f} MB", f"{each:.2f} KB")
+    say("\n### The search among random hashes, in microseconds a needle\n")
+    say_row("hashes in the library", "candidates", "what looks alike, of a missing one besides")
+    say_row(*["---"] * 3)
+    for count in hash_counts:
+        out = measure([sys.executable, "-c", SEARCH, count])[2]
+        say_row(f"{count:,}", *(f"{float(line):,.0f}" for line in out.split()))
+
+
+# ------------------------------------------------------------------------------------------------
+# The chart
+# ------------------------------------------------------------------------------------------------
 
 TIMED = re.compile(r"### ([\d,]+ large JPEGs)")
 
@@ -376,44 +661,6 @@ def draw_charts(text):
     figure.savefig(HERE / "chart.png", dpi=100)
 
 
-def growth_tables(sizes, hash_counts, scratch):
-    """Print what cached files and haystacks of many hashes cost."""
-    folder, empty, cache = scratch / "many", scratch / "empty", scratch / "cache"
-    folder.mkdir()
-    empty.mkdir(exist_ok=True)
-    command = [sys.executable, SCRIPT, "-a", empty, "-n", empty]
-    base = [measure(command) for _ in range(3)]
-    start_up, least = (statistics.median(run[i] for run in base) for i in (0, 1))
-    rng = np.random.default_rng(0)
-    say("\n### A second run with `--cache`, beyond a start-up without files\n")
-    say(
-        "| files | seconds | files a second | peak memory | a file |\n"
-        "| --- | --- | --- | --- | --- |"
-    )
-    made = 0
-    for size in sizes:
-        for number in range(made, size):
-            patches = rng.integers(0, 256, (8, 9, 3)).astype(np.uint8)
-            inside = folder / f"{number // 500:03}"
-            inside.mkdir(exist_ok=True)
-            image = cv2.resize(patches, (72, 64), interpolation=cv2.INTER_CUBIC)
-            (inside / f"IMG_{number:06}.jpg").write_bytes(encode(image, quality=60))
-        made = size
-        command = [sys.executable, SCRIPT, "-a", folder, "-n", empty, "--cache", cache]
-        measure(command)
-        runs = [measure(command) for _ in range(3)]
-        seconds = statistics.median(run[0] for run in runs) - start_up
-        peak = max(run[1] for run in runs)
-        each = (peak - least) * 1024 / size
-        rate = f"{size / seconds:,.0f}"
-        say(f"| {size:,} | {seconds:.2f} | {rate} | {peak:.0f} MB | {each:.2f} KB |")
-    say("\n### The search, in microseconds a needle\n")
-    say("| hashes in the haystack | without options | `--distance 1` |\n| --- | --- | --- |")
-    for count in hash_counts:
-        outs = [measure([sys.executable, "-c", SEARCH, count, bits])[2] for bits in (0, 1)]
-        say(f"| {count:,} | {float(outs[0]):.0f} | {float(outs[1]):,.0f} |")
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--photos", type=pathlib.Path, help="a directory of JPEG photographs")
@@ -435,24 +682,33 @@ def main():
         scratch = pathlib.Path(scratch)
         if not args.photos:
             args.photos = scratch / "drawn"
-            args.photos.mkdir()
             draw_photographs(args.photos)
-        large, small = by_size(args.photos)
-        files, rounds = (2, 1) if args.quick else (args.files, args.rounds)
-        say(f"\nPHOTOS held {len(large)} photographs of 6 megapixels and more and {len(small)} of ")
-        say("less than one; the tables of large and of small JPEGs repeat them.")
-        if large:
-            speed_table("large", large, files, rounds, scratch)
-        if small:
-            speed_table("small", small, files * 10, rounds, scratch)
-        photos = [path for path in large + small if "orientation" not in path.parts]
-        recall_tables(photos)
-        more_recall(photos)
-        sizes, counts = (1000, 10_000, 100_000), (10**4, 10**5, 10**6)
-        growth_tables(sizes[:1] if args.quick else sizes, counts[: 1 if args.quick else 3], scratch)
+        measure_all(args, scratch)
     if args.charts:
         (HERE / "BENCHMARK.md").write_text("".join(LINES), encoding="utf-8")
         draw_charts("".join(LINES))
+
+
+def measure_all(args, scratch):
+    large, small = by_size(args.photos)
+    files, rounds = (3, 1) if args.quick else (args.files, args.rounds)
+    say(f"\nPHOTOS held {len(large)} photographs of 6 megapixels and more and {len(small)} of less")
+    say("than one; the tables of large and of small JPEGs repeat them, and whole runs have pieces")
+    say("cut out of them. Times are of whole processes, as multiples of ours in the same round.")
+    say("ImageHash and the article's code take equal hashes for copies.")
+    groups = [("large", large, files), ("small", small, files * 10)]
+    for table_of in (speed_table, whole_run_table):
+        for size, photos, count in groups:
+            if photos:
+                table_of(size, photos, count, rounds, scratch)
+    ways = contestants()
+    photos = large[:1] + small[:3] if args.quick else large + small
+    library = recall_tables(photos, ways, scratch)
+    more_recall(library, ways, scratch, args.quick)
+    if (args.photos / "alike").is_dir():
+        alike_table(args.photos / "alike", ways)
+    sizes, counts = (1000, 10_000, 100_000), (10**4, 10**5, 10**6)
+    growth_tables(sizes[:1] if args.quick else sizes, counts[: 1 if args.quick else 3], scratch)
 
 
 if __name__ == "__main__":

@@ -190,14 +190,24 @@ def tree(tmp_path):
     findings returns the rows of the table of a run by the needles' paths below their folder.
     """
 
-    def run(*options, haystack=("haystack",), needles="needles", **more):
+    def run(*options, haystack=("haystack",), needles="needles", timeout=300, **more):
         arguments = command("--haystack", *haystack, "--needles", needles, *options)
-        done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, timeout=300, **more)
+        done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, timeout=timeout, **more)
         out, err = os.fsdecode(done.stdout), os.fsdecode(done.stderr)
         assert "Traceback" not in err
         asked = out.partition("[INFO] check the following directories...\n")[2]
         printed = [line.removeprefix("[INFO] ") for line in asked.splitlines()]
-        return SimpleNamespace(status=done.returncode, out=out, err=err, printed=printed)
+        partly = re.findall(r"^\[(?:INFO|WARN)\] (.*: \d+ of \d+ found.*)$", err, re.MULTILINE)
+        warnings = re.findall(r"^\[WARN\] (.*)$", err, re.MULTILINE)
+        return SimpleNamespace(
+            status=done.returncode,
+            out=out,
+            err=err,
+            printed=printed,
+            warned=re.findall(r"^\[(?:WARN|ERROR)\] .*$", err, re.MULTILINE),
+            partly=partly,  # the lines of folders that are found in part
+            warnings=[line for line in warnings if line not in partly],
+        )
 
     def findings(*options, needles="needles", **more):
         done = run("--report", "table.csv", *options, needles=needles, **more)
@@ -232,6 +242,12 @@ def mixed(tree):
     tree.done = tree.run(*REPORTS)
     assert tree.done.status == 0
     return tree
+
+
+def count_unreadable(done):
+    """How many files a run says it can't read, by name or in a number of those that follow."""
+    more = re.findall(r"and ([\d,]+) more that can't be read", done.err)
+    return done.err.count("[WARN] cannot read ") + sum(int(each.replace(",", "")) for each in more)
 
 
 def untimed(out):

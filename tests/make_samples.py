@@ -4,7 +4,7 @@
 
 Landscapes out of noise: a graded sky, ridges that fade with distance, and what each place has of
 water, trees, sand, snow, lit windows and fog; film grain over all. The same numbers are drawn each
-time. Nothing but NumPy and OpenCV is needed.
+time. Two screenshots are besides; they want the packages of tests/requirements.txt.
 """
 
 import pathlib
@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(TOP))
+sys.path[:0] = [str(TOP), str(TOP / "tests")]
 
-from hash_and_search import dhash, thumbnail  # noqa: E402
+from hash_and_search import RAMP, dhash, thumbnails  # noqa: E402
+from pictures import calendar_app, resized, screenshot  # noqa: E402
 
 WIDTH, HEIGHT = 640, 480
 
@@ -424,10 +425,14 @@ UNSEEN = {
 }
 
 
-def save(path, image, quality=80):
+def save(path, image, *options):
     path.parent.mkdir(parents=True, exist_ok=True)
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == ".jpg" else []
+    if path.suffix == ".jpg":
+        options = options or JPEG_80
     path.write_bytes(cv2.imencode(path.suffix, image, options)[1].tobytes())
+
+
+JPEG_80 = (cv2.IMWRITE_JPEG_QUALITY, 80)
 
 
 def draw_folders(top, folders):
@@ -447,7 +452,8 @@ def copy_needles(haystack, needles):
         half = cv2.resize(image, (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA)
         save(needles / "Half size for e-mail" / picture.name, half)
     for picture in pictures[20:40:5]:
-        save(needles / "From the old phone" / picture.name, cv2.imread(str(picture)), 45)
+        path = needles / "From the old phone" / picture.name
+        save(path, cv2.imread(str(picture)), cv2.IMWRITE_JPEG_QUALITY, 45)
     for picture in pictures[22:42:5]:
         bright = cv2.convertScaleAbs(cv2.imread(str(picture)), alpha=1, beta=20)
         save(needles / "Brightened for printing" / picture.name, bright)
@@ -455,16 +461,34 @@ def copy_needles(haystack, needles):
         save(needles / "As PNG" / (picture.stem + ".png"), cv2.imread(str(picture)))
 
 
+def draw_what_is_special(haystack, needles):
+    """What the script tells apart: a cropped photograph, a smaller copy, two screens of one app."""
+    image = cv2.imread(str(haystack / "2007" / "Norway" / "DSC_1043.jpg"))
+    down, across = HEIGHT // 50, WIDTH // 50
+    cropped = image[down : HEIGHT - down, across : WIDTH - across]
+    save(needles / "December2014" / "cropped.jpg", cropped)
+
+    whole = lake(220, "dawn")
+    half = cv2.resize(whole, (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA)
+    save(haystack / "2013" / "By e-mail" / "IMG_0412.jpg", half)
+    save(needles / "From the old phone" / "IMG_0412.jpg", whole)
+
+    for path, seed in (
+        (haystack / "2013" / "Screenshots" / "Screenshot_0611.png", 3),
+        (needles / "December2014" / "Screenshot_1224.png", 1),
+    ):
+        screen = resized(screenshot(calendar_app, "English", seed), 396, 836)
+        save(path, screen, cv2.IMWRITE_PNG_COMPRESSION, 9)
+
+
 def explain(path):
     """The README's picture: the four steps of the hash, from a sample picture to its bits."""
     wide, high, gap, top = 400, 300, 70, 66
     colour = meadow(41, "sunset")
     grey = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)
-    shrunk = cv2.resize(thumbnail(grey), (9, 8))
-    bits = (shrunk[:, 1:] > shrunk[:, :-1]) * np.uint8(255)
-    small = cv2.resize(
-        (shrunk // 256).astype(np.uint8), (wide, high), interpolation=cv2.INTER_NEAREST
-    )
+    shrunk = thumbnails(grey)[0]
+    bits = (np.diff(shrunk - RAMP) > 0) * np.uint8(255)
+    small = cv2.resize(shrunk.astype(np.uint8), (wide, high), interpolation=cv2.INTER_NEAREST)
     panels = [
         ("a photograph", cv2.resize(colour, (wide, high), interpolation=cv2.INTER_AREA)),
         ("1. greyscale", cv2.resize(grey, (wide, high), interpolation=cv2.INTER_AREA)),
@@ -492,7 +516,7 @@ def explain(path):
         cv2.putText(
             board, str(bit // 255), place, cv2.FONT_HERSHEY_DUPLEX, 0.7, pen, 1, cv2.LINE_AA
         )
-    line = f"4. pack the 64 answers: {dhash(thumbnail(grey))}"
+    line = f"4. pack the 64 answers: {dhash(shrunk - RAMP)}"
     width = cv2.getTextSize(line, cv2.FONT_HERSHEY_DUPLEX, 0.85, 1)[0][0]
     place = (left + wide - width, top + high + 44)
     cv2.putText(board, line, place, cv2.FONT_HERSHEY_DUPLEX, 0.85, ink, 1, cv2.LINE_AA)
@@ -506,6 +530,7 @@ def main():
     draw_folders(TOP / "haystack", HAYSTACK)
     draw_folders(TOP / "needles", UNSEEN)
     copy_needles(TOP / "haystack", TOP / "needles")
+    draw_what_is_special(TOP / "haystack", TOP / "needles")
 
 
 if __name__ == "__main__":

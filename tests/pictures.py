@@ -222,6 +222,172 @@ def statement(seed):
 
 
 # ------------------------------------------------------------------------------------------------
+# Screenshots of a phone: of a few apps, in several languages; one layout, other words
+# ------------------------------------------------------------------------------------------------
+
+LANGUAGES = {
+    language: terms.split()
+    for language, terms in {
+        "English": """settings network sound display battery storage privacy account language help
+            cancel save today tomorrow week month messages search new photos call later yes no""",
+        "German": """Einstellungen Netzwerk Ton Anzeige Akku Speicher Datenschutz Konto Sprache
+            Hilfe Abbrechen Sichern heute morgen Woche Monat Nachrichten suchen neu Fotos Anruf
+            danach ja nein""",
+        "French": """reglages reseau son ecran batterie stockage confidentialite compte langue aide
+            annuler garder aujourd'hui demain semaine mois messages chercher nouveau photos appel
+            ensuite oui non""",
+        "Spanish": """ajustes red sonido pantalla bateria memoria privacidad cuenta idioma ayuda
+            cancelar guardar hoy ayer semana mes mensajes buscar nuevo fotos llamada luego si no""",
+        "Italian": """impostazioni rete suono schermo batteria archivio riservatezza conto lingua
+            aiuto annulla salva oggi domani settimana mese messaggi cerca nuovo foto chiamata poi si
+            no""",
+        "Dutch": """instellingen netwerk geluid scherm accu opslag beveiliging rekening taal hulp
+            annuleren bewaren vandaag morgen week maand berichten zoeken nieuw beelden bellen straks
+            ja nee""",
+        "Polish": """ustawienia siec dzwiek ekran bateria pamiec prywatnosc konto jezyk pomoc anuluj
+            zapisz dzisiaj jutro tydzien miesiac wiadomosci szukaj nowe zdjecia telefon potem tak
+            nie""",
+        "Finnish": """asetukset verkko ohjelma kuvaruutu akku tallennus yksityisyys tili kieli apua
+            peruuta talleta huomenna sitten viikko kuukausi viestit etsi uusi kuvat puhelu pian joo
+            ei""",
+    }.items()
+}
+NAMES = "Anna Ben Carla David Emma Felix Greta Hugo".split()
+INK, PALE, PAPER = (40, 36, 33), (130, 125, 120), (250, 250, 250)  # blue, green, red
+HUES = [
+    (200, 110, 40),
+    (90, 140, 60),
+    (60, 90, 190),
+    (150, 80, 130),
+    (160, 150, 50),
+    (40, 140, 190),
+]
+
+
+class Screen:
+    """A phone's screen of 720 x 1520 in the making; the words of a language by their number."""
+
+    def __init__(self, language, rng, hue, paper=PAPER):
+        self.words, self.rng, self.hue = LANGUAGES[language], rng, hue
+        self.image = np.full((1520, 720, 3), paper, np.uint8)
+        self.say("10:24", (40, 38), 0.7)
+        self.box((630, 16), (680, 40), PALE)
+
+    def say(self, text, place, size=0.9, colour=INK, thick=2):
+        font = cv2.FONT_HERSHEY_SIMPLEX
+        cv2.putText(self.image, text, place, font, size, colour, thick, cv2.LINE_AA)
+
+    def box(self, start, end, colour, thick=-1):
+        cv2.rectangle(self.image, start, end, colour, thick)
+
+    def disc(self, place, radius, colour):
+        cv2.circle(self.image, place, radius, colour, -1, cv2.LINE_AA)
+
+    def phrase(self, count):
+        return " ".join(self.words[number] for number in self.rng.integers(0, 24, count))
+
+    def heading(self, text):
+        self.box((0, 60), (720, 170), self.hue)
+        self.say(text.capitalize(), (40, 132), 1.5, (255, 255, 255), 3)
+
+
+def settings_app(screen):
+    screen.heading(screen.words[0])
+    for row, number in enumerate(screen.rng.permutation(np.arange(1, 10))):
+        base = 260 + 140 * row
+        screen.disc((70, base), 32, HUES[row % 6])
+        screen.say(screen.words[number].capitalize(), (130, base - 4), 1.1)
+        screen.say(screen.phrase(2), (130, base + 36), 0.75, PALE)
+        side = int(screen.rng.integers(2))
+        screen.box((600, base - 16), (670, base + 16), screen.hue if side else (210, 210, 210))
+        screen.disc((618 + 34 * side, base), 12, (255, 255, 255))
+
+
+def inbox_app(screen):
+    screen.heading(screen.words[16])
+    for row, name in enumerate(screen.rng.permutation(NAMES)):
+        base = 260 + 150 * row
+        screen.disc((80, base), 46, HUES[NAMES.index(name) % 6])
+        screen.say(name[0], (66, base + 16), 1.4, (255, 255, 255), 3)
+        screen.say(name, (160, base - 10), 1.1)
+        screen.say(screen.phrase(3)[:30], (160, base + 34), 0.8, PALE)
+        screen.say(f"{screen.rng.integers(1, 24)}:{screen.rng.integers(10, 60)}", (600, base), 0.7)
+
+
+def chat_app(screen):
+    screen.heading("Anna")
+    for row in range(8):
+        top, left = 220 + 135 * row, 40 if row % 2 else 180
+        screen.box((left, top), (left + 500, top + 105), (225, 215, 205) if row % 2 else (235,) * 3)
+        for line in (45, 88):
+            screen.say(screen.phrase(3)[:26], (left + 22, top + line), 0.9)
+    screen.box((30, 1400), (690, 1480), PALE, 3)
+    screen.say(screen.phrase(1), (60, 1452), 0.9, PALE)
+
+
+def reminders_app(screen):
+    screen.heading(screen.words[12])
+    for row in range(4):
+        top = 210 + 310 * row
+        screen.box((30, top), (690, top + 270), (225, 232, 238))
+        screen.say(f"{screen.rng.integers(7, 22)}:00", (60, top + 75), 1.5, screen.hue, 4)
+        screen.say(screen.phrase(2), (60, top + 140), 1.0)
+        for left, number in ((60, 10), (380, 11)):
+            screen.box((left, top + 175), (left + 280, top + 245), screen.hue)
+            text = screen.words[number].capitalize()
+            screen.say(text, (left + 30, top + 222), 0.9, (255, 255, 255))
+
+
+def calendar_app(screen):
+    screen.heading(screen.words[15])
+    first = int(screen.rng.integers(7))
+    for column in range(7):
+        screen.say(screen.words[12 + column][:2], (40 + 96 * column, 230), 0.9, PALE)
+    for day in range(30):
+        row, column = divmod(day + first, 7)
+        screen.say(str(day + 1), (40 + 96 * column, 310 + 84 * row), 0.9)
+    for row in range(5):
+        top = 850 + 125 * row
+        screen.box((30, top), (42, top + 90), HUES[row])
+        screen.say(screen.phrase(2), (70, top + 40), 1.0)
+        screen.say(f"{screen.rng.integers(8, 20)}:30", (70, top + 82), 0.8, PALE)
+
+
+def dialog_app(screen):
+    settings_app(screen)
+    screen.image //= 2
+    screen.box((70, 480), (650, 960), (252, 252, 252))
+    screen.say(screen.phrase(1).capitalize() + "?", (110, 570), 1.4, INK, 3)
+    for line in range(4):
+        screen.say(screen.phrase(3)[:28], (110, 650 + 55 * line), 0.9, PALE)
+    for left, number in ((110, 23), (450, 22)):
+        screen.say(screen.words[number].upper(), (left, 920), 1.1, screen.hue, 3)
+
+
+APPS = [settings_app, inbox_app, chat_app, reminders_app, calendar_app, dialog_app]
+
+
+def screenshot(app, language, seed=0):
+    """A phone's screen, BGR uint8 (1520, 720): another language only has other words.
+
+    Another seed has other contents, in the same layout.
+    """
+    number = APPS.index(app)
+    screen = Screen(language, np.random.default_rng([200, number, seed]), HUES[number])
+    app(screen)
+    return screen.image
+
+
+def screen_copies(image):
+    """Yield four kinds of copy of a screenshot."""
+    high, wide = image.shape[:2]
+    yield "half size, PNG", encode(resized(image, wide // 2, high // 2), ".png")
+    yield "JPEG quality 60", encode(image, quality=60)
+    yield "540 pixels wide, JPEG", encode(resized(image, 540, round(high * 540 / wide)), quality=75)
+    yield next(edits(image))
+
+
+# ------------------------------------------------------------------------------------------------
 # Photographs' copies and edits: (kind, file's bytes) of a BGR image
 # ------------------------------------------------------------------------------------------------
 
@@ -258,7 +424,7 @@ def copies(image):
 
 
 def edits(image):
-    """Yield 15 kinds of edit; of the last five none is promised to be found."""
+    """Yield 16 kinds of edit; of the last six none is promised to be found."""
     high, wide = image.shape[:2]
     rng = np.random.default_rng(0)
     scale = min(1, 1600 / max(high, wide)) * 0.8
@@ -283,7 +449,7 @@ def edits(image):
     bright = cv2.cvtColor(image, cv2.COLOR_BGR2LAB)
     bright[..., 0] = cv2.createCLAHE(2.0, (4, 4)).apply(bright[..., 0])
     yield "local contrast", encode(cv2.cvtColor(bright, cv2.COLOR_LAB2BGR))
-    for share in (0.01, 0.02, 0.05):
+    for share in (0.01, 0.02, 0.04, 0.05):
         down, across = round(high * share), round(wide * share)
         cropped = image[down : high - down, across : wide - across]
         yield f"{share * 100:.0f} % cropped on each side", encode(cropped)

@@ -60,7 +60,7 @@ def test_the_articles_lines_and_nothing_more(tree):
     put(tree.needles / "PIX" / "b.jpg", draw(50))
     put(tree.needles / "December2014" / "c.jpg", draw(51))
     done = tree.run()
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.warnings, done.partly) == (0, [], [])
     assert untimed(done.out) == (
         "[INFO] computing hashes for haystack...\n"
         "[INFO] processed 8 images in SECONDS\n"
@@ -76,7 +76,7 @@ def test_a_folder_found_in_part_is_told(tree):
         put(tree.needles / "December2014" / f"{seed}.jpg", encode(draw(seed)))
     done = tree.run()
     assert done.printed == []
-    assert done.err == "[WARN] December2014: 2 of 6 found\n"
+    assert (done.partly, done.warnings) == (["December2014: 2 of 6 found"], [])
 
 
 def test_a_folder_is_named_by_its_path_and_the_root_by_its_name(tree):

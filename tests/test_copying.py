@@ -1,0 +1,699 @@
+"""Section 7: what the library lacks is copied, whole and once, and nothing is replaced."""
+
+import ctypes
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from conftest import RAW, VIDEO, command, draw, encode, half, put
+
+linux = sys.platform.startswith("linux")
+COPY = ("--copy-missing", "to")
+PART = ".hash_and_search.part"
+
+
+def without_root_powers():
+    """Take from this process, before it becomes another, root's right to open everything."""
+    for power in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, power, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+def names(folder):
+    """The sorted paths of the files below a folder."""
+    folder = pathlib.Path(folder)
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()
+    )
+
+
+def contents(folder):
+    """{path below a folder: bytes} of its files."""
+    return {name: (pathlib.Path(folder) / name).read_bytes() for name in names(folder)}
+
+
+def state(*folders):
+    """All that a run might change of the files in some folders."""
+    found = {}
+    for folder in folders:
+        for path in [folder, *folder.rglob("*")]:
+            info = path.lstat()
+            data = path.read_bytes() if path.is_file() else b""
+            found[path] = info.st_mode, info.st_ino, info.st_nlink, info.st_mtime_ns, data
+    return found
+
+
+COPIED = re.compile(
+    r"^\[INFO\] copied ([\d,]+) photographs? and videos?(?: and ([\d,]+) sidecars?)? to \S+?"
+    r"(?:; ([\d,]+) photographs? and videos?(?: and ([\d,]+) sidecars?)? w\w+ there already)?$",
+    re.MULTILINE,
+)
+
+
+def told(err):
+    """How many photographs and sidecars were copied, and how many there already, a run says."""
+    (numbers,) = COPIED.findall(err)
+    return [int(number.replace(",", "") or 0) for number in numbers]
+
+
+def raws(folder, count, size=200, seed=0):
+    """Put so many raw files of random bytes into a folder; return {name: bytes}."""
+    rng = np.random.default_rng(seed)
+    found = {f"{number:04}.nef": rng.bytes(size) for number in range(count)}
+    for name, content in found.items():
+        put(folder / name, content)
+    return found
+
+
+# ------------------------------------------------------------------------------------------------
+# What is copied, and how
+# ------------------------------------------------------------------------------------------------
+
+
+def test_what_the_library_lacks_is_copied_with_its_path_and_its_times(tree):
+    put(tree.path / "haystack" / "small.jpg", half(draw(20, 640, 480)))
+    put(tree.path / "haystack" / "grey.jpg", cv2.cvtColor(draw(21), cv2.COLOR_BGR2GRAY))
+    put(tree.path / "haystack" / "a.mov", VIDEO)
+    wanted = {
+        "new.jpg": encode(draw(50)),
+        "2014/Été à la mer/smaller.jpg": encode(draw(20, 640, 480)),
+        "2014/only grey.jpg": encode(draw(21)),
+        "2014/broken.jpg": b"no image",
+        "2014/b.MOV": VIDEO[::-1],
+        "2014/c.nef": RAW,
+    }
+    others = {
+        "2014/found.jpg": encode(draw(1), quality=50),
+        "2014/found.mov": VIDEO,
+        "2014/empty.jpg": b"",
+        "2014/empty.mov": b"",
+        "2014/notes.txt": b"no photograph",
+        "all found/2.jpg": encode(draw(2)),
+    }
+    for number, (name, content) in enumerate({**wanted, **others}.items()):
+        put(tree.needles / name, content)
+        os.utime(tree.needles / name, ns=(10**18, 1_234_567_890_123_456_700 + 10**9 * number))
+    (tree.needles / "empty folder").mkdir()
+    before = state(tree.needles, tree.path / "haystack")
+    done = tree.run(*COPY)
+    assert done.status == 0 and contents(tree.path / "to") == wanted
+    for name in wanted:
+        first, second = (os.stat(tree.path / root / name) for root in ("needles", "to"))
+        assert first.st_mtime_ns == second.st_mtime_ns
+        assert first.st_mode == second.st_mode or os.name != "nt"
+    assert state(tree.needles, tree.path / "haystack") == before
+    assert sorted(path.name for path in tree.path.iterdir()) == ["haystack", "needles", "to"]
+    assert not (tree.path / "to" / "all found").exists()
+    assert done.err.endswith("\n[INFO] copied 6 photographs and videos to to\n")
+
+
+def test_a_second_run_goes_on_where_the_first_ended(tree):
+    wanted = raws(tree.needles / "x", 12)
+    tree.run(*COPY)
+    before = state(tree.path / "to")
+    done = tree.run(*COPY)
+    assert state(tree.path / "to") == before
+    line = (
+        "[INFO] copied 0 photographs and videos to to; 12 photographs and videos were there already"
+    )
+    assert line in done.err.splitlines() and told(done.err) == [0, 0, 12, 0]
+    for name in ("0003.nef", "0007.nef"):
+        (tree.path / "to" / "x" / name).unlink()
+    done = tree.run(*COPY)
+    assert contents(tree.path / "to" / "x") == wanted
+    assert told(done.err) == [2, 0, 10, 0]
+
+
+def test_nothing_is_copied_without_the_option_or_without_anything_missing(tree):
+    put(tree.needles / "x" / "a.jpg", draw(50))
+    before = state(tree.path)
+    assert tree.run().status == 0
+    assert state(tree.path) == before
+    put(tree.needles / "x" / "a.jpg", encode(draw(1)))
+    done = tree.run(*COPY)
+    assert done.status == 0 and names(tree.path / "to") == []
+
+
+def test_a_file_of_the_same_name_and_other_bytes_stays(tree):
+    there = {
+        "DCIM/IMG_0001.JPG": b"another photograph",
+        "DCIM/img_0002.jpg": b"another, in another case",
+        "DCIM/IMG_0003.JPG": b"another",
+        "DCIM/IMG_0003 (2).jpg": b"and one more",
+        "DCIM/img_0004.jpg": encode(draw(54)),  # the same bytes in another case
+        "DCIM/IMG_0005.JPG/a folder.txt": b"of that name",
+    }
+    for name, content in there.items():
+        put(tree.path / "to" / name, content)
+    before = state(tree.path / "to")
+    new = {f"IMG_000{number}.JPG": encode(draw(50 + number)) for number in range(1, 7)}
+    for name, content in new.items():
+        put(tree.needles / "DCIM" / name, content)
+    copied = {
+        "DCIM/IMG_0001 (2).JPG": new["IMG_0001.JPG"],
+        "DCIM/IMG_0002 (2).JPG": new["IMG_0002.JPG"],
+        "DCIM/IMG_0003 (3).JPG": new["IMG_0003.JPG"],
+        "DCIM/IMG_0005 (2).JPG": new["IMG_0005.JPG"],
+        "DCIM/IMG_0006.JPG": new["IMG_0006.JPG"],
+    }
+    for expected in ([5, 0, 1, 0], [0, 0, 6, 0]):
+        done = tree.run(*COPY)
+        assert done.status == 0 and told(done.err) == expected
+        assert contents(tree.path / "to") == {**there, **copied}
+    after = state(tree.path / "to")
+    assert {path: after[path] for path in before if path.is_file()} == {
+        path: each for path, each in before.items() if path.is_file()
+    }
+
+
+@pytest.mark.skipif(not linux, reason="names that differ in case only, as Linux allows them")
+def test_names_that_differ_in_case_only_count_as_the_same(tree):
+    """A copy of theirs on a disk that knows no case would lose one."""
+    put(tree.path / "to" / "dcim" / "100canon" / "old.jpg", b"from another run")
+    sources = ["a.jpg", "A.JPG", "x/É.jpg", "x/é.jpg", "DCIM/100CANON/1.nef", "dcim/100Canon/1.nef",
+               "New/1.nef", "new/1.nef", "NEW/2.nef", "Deep/B/1.nef", "deep/b/1.nef"]  # fmt: skip
+    for number, name in enumerate(sources):
+        put(tree.needles / name, RAW[number:] if name.endswith("nef") else draw(50 + number))
+    for _ in range(2):
+        assert tree.run(*COPY).status == 0
+        copies = contents(tree.path / "to")
+        every = [path.relative_to(tree.path).as_posix() for path in (tree.path / "to").rglob("*")]
+        assert len({path.casefold() for path in every}) == len(every), sorted(every)
+        assert sorted(copies.values()) == sorted(
+            [b"from another run", *contents(tree.needles).values()]
+        )
+    assert "dcim/100canon/1.nef" in copies and "dcim/100canon/1 (2).nef" in copies
+    assert len([path for path in every if path.casefold() == "to/new"]) == 1
+
+
+@pytest.mark.parametrize("is_haystack", [True, False])
+def test_two_disks_in_turn_at_one_place_lose_nothing(tree, is_haystack):
+    disks = [{f"DCIM/IMG_000{number}.JPG": encode(draw(50 + 10 * disk + number))
+              for number in range(1, 4)} for disk in (0, 1)]  # fmt: skip
+    disks[1]["DCIM/IMG_0003.JPG"] = disks[0]["DCIM/IMG_0003.JPG"]
+    haystack = ("haystack", "to") if is_haystack else ("haystack",)
+    for disk in (*disks, *disks):
+        shutil.rmtree(tree.path / "disk", ignore_errors=True)
+        for name, content in disk.items():
+            put(tree.path / "disk" / name, content)
+        assert tree.run(*COPY, haystack=haystack, needles="disk").status == 0
+    assert contents(tree.path / "to") == {
+        **disks[0],
+        "DCIM/IMG_0001 (2).JPG": disks[1]["DCIM/IMG_0001.JPG"],
+        "DCIM/IMG_0002 (2).JPG": disks[1]["DCIM/IMG_0002.JPG"],
+    }
+
+
+def test_a_second_disk_with_the_same_photographs_copies_nothing_twice(tree):
+    """As --haystack Pictures to-import --copy-missing to-import; it is not there before."""
+    for seed in range(50, 54):
+        put(tree.needles / "party" / f"{seed}.jpg", draw(seed, 640, 480))
+        put(tree.path / "second" / "Feier" / f"same {seed}.jpg", draw(seed, 640, 480))
+        put(tree.path / "second" / "web" / f"{seed}.jpg", encode(half(draw(seed, 640, 480))))
+    put(tree.needles / "party" / "a.nef", RAW)
+    put(tree.path / "second" / "Feier" / "b.nef", RAW)
+    put(tree.path / "second" / "Feier" / "60.jpg", draw(60))
+    options = {"haystack": ("haystack", "to-import")}
+    copy = ("--copy-missing", "to-import")
+    done = tree.run(*copy, **options)
+    assert done.status == 0 and done.printed == ["party"]
+    assert len(names(tree.path / "to-import")) == 5
+    done = tree.run(*copy, needles="second", **options)
+    assert done.status == 0 and done.printed == []
+    assert told(done.err) == [1, 0, 0, 0]
+    assert "Feier: 5 of 6 found" in done.err
+    assert names(tree.path / "to-import")[0] == "Feier/60.jpg"
+    assert len(names(tree.path / "to-import")) == 6
+
+
+@pytest.mark.parametrize("folder", ["haystack", "haystack/new/import", "./haystack/../haystack"])
+def test_the_folder_may_be_or_lie_in_a_haystack(tree, folder):
+    put(tree.needles / "2006" / "1.jpg", draw(50))
+    put(tree.needles / "2006" / "2.jpg", encode(draw(2)))
+    before = contents(tree.path / "haystack")
+    assert tree.run("--copy-missing", folder).status == 0
+    after = contents(tree.path / "haystack")
+    added = {name: each for name, each in after.items() if name not in before}
+    prefix = "new/import/" if "new" in folder else ""
+    name = f"{prefix}2006/1.jpg" if prefix else "2006/1 (2).jpg"
+    assert added == {name: encode(draw(50))}
+    assert {name: after[name] for name in before} == before
+    assert tree.run("--copy-missing", folder).printed == []
+
+
+def test_equal_bytes_are_copied_once_and_that_is_told(tree):
+    raw, picture = RAW, encode(draw(50))
+    for name in ("a/1.nef", "a/2.nef", "b/1.nef", "c/other.nef"):
+        put(tree.needles / name, raw)
+    for name in ("a/1.jpg", "b/1.jpg"):
+        put(tree.needles / name, picture)
+    put(tree.needles / "b" / "2.jpg", draw(51))
+    for number in (3, 0):
+        done = tree.run(*COPY)
+        assert contents(tree.path / "to") == {
+            "a/1.nef": raw, "a/1.jpg": picture, "b/2.jpg": encode(draw(51))
+        }  # fmt: skip
+        assert told(done.err) == [number, 0, 3 - number, 0]
+        assert "[INFO] 4 files are in the needles more than once, and were copied once" in done.err
+    shutil.rmtree(tree.needles)
+    put(tree.needles / "a" / "1.nef", raw)
+    assert "more than once" not in tree.run(*COPY).err
+
+
+# ------------------------------------------------------------------------------------------------
+# Sidecars
+# ------------------------------------------------------------------------------------------------
+
+
+def test_sidecars_travel(tree):
+    mine = {
+        "IMG_1.JPG": encode(draw(50)),
+        **{f"IMG_1{end}": end.encode() for end in (
+            ".xmp", ".aae", ".json", ".thm", ".wav", ".JPG.xmp", ".JPG.aae", ".JPG.json",
+            ".JPG.thm", ".JPG.wav", ".JPG.supplemental-metadata.json", ".JPG.suppl.json",
+        )},
+        "IMG_2.heic": b"broken",
+        "IMG_2.XMP": b"upper case",
+        "IMG_2.HEIC.Json": b"mixed case",
+        "long name of a photograph, 46 letters.jpg": encode(draw(51)),
+        "long name of a photograph, 46 letters.jpg.supplemen.json": b"cut",
+        "a.NEF": RAW,
+        "a.NEF.supplemental-metad.json": b"cut",
+        "a.supplemental-metadata.json": b"by the stem",
+        "b.cr2": RAW[1:],
+        "b.cr2.s.json": b"cut to one letter",
+    }  # fmt: skip
+    others = {
+        "IMG_10.xmp": b"another's", "IMG_1.txt": b"no sidecar", "IMG_1 (2).xmp": b"another's",
+        "IMG_1.JPG.bak": b"no sidecar", "IMG_1.JPG.supplement-of-mine.json": b"no sidecar",
+        "IMG.xmp": b"another's", "found.xmp": b"of what is found", "found.jpg": encode(draw(1)),
+        "found.jpg.supplemental-metadata.json": b"of what is found", "lone.json": b"of nothing",
+        "IMG_1.JPG.xmp.json": b"of a sidecar", "metadata.json": b"an album's",
+    }  # fmt: skip
+    for number, (name, content) in enumerate({**mine, **others}.items()):
+        put(tree.needles / "Google Photos" / name, content)
+        os.utime(tree.needles / "Google Photos" / name, ns=(1, 10**18 + 10**9 * number))
+    done = tree.run(*COPY)
+    folder = tree.path / "to" / "Google Photos"
+    assert contents(folder) == mine
+    for name in mine:
+        first, second = (os.stat(each / name) for each in (tree.needles / "Google Photos", folder))
+        assert first.st_mtime_ns == second.st_mtime_ns
+    counts = "5 photographs and videos and 18 sidecars"
+    assert done.err.endswith(f"[INFO] copied {counts} to to\n")
+    done = tree.run(*COPY)
+    counts = f"copied 0 photographs and videos to to; {counts} were there already"
+    assert done.err.endswith(f"[INFO] {counts}\n")
+    (folder / "IMG_1.aae").unlink()
+    (folder / "b.cr2").unlink()
+    done = tree.run(*COPY)
+    assert contents(folder) == mine
+    assert told(done.err) == [1, 1, 4, 17]
+
+
+def test_each_cut_form_of_googles_sidecars_travels(tree):
+    whole = ".supplemental-metadata"
+    for length in range(2, len(whole) + 1):
+        put(tree.needles / f"{length}.jpg", f"broken {length}".encode())
+        put(tree.needles / f"{length}.jpg{whole[:length]}.json", f"{length}".encode())
+    tree.run(*COPY)
+    assert contents(tree.path / "to") == contents(tree.needles)
+
+
+def test_the_video_of_a_live_photo_travels(tree):
+    """Even where the library has it: beside another photograph it is of no use."""
+    put(tree.path / "haystack" / "2006" / "IMG_9.MOV", VIDEO)
+    put(tree.needles / "IMG_1.HEIC", b"broken")
+    put(tree.needles / "IMG_1.MOV", VIDEO)
+    put(tree.needles / "IMG_2.JPG", draw(50))
+    put(tree.needles / "IMG_2.mov", VIDEO[::-1])
+    put(tree.needles / "1.jpg", encode(draw(1)))
+    put(tree.needles / "1.mov", VIDEO)
+    done = tree.run(*COPY)
+    assert names(tree.path / "to") == ["IMG_1.HEIC", "IMG_1.MOV", "IMG_2.JPG", "IMG_2.mov"]
+    assert told(done.err) == [4, 0, 0, 0]
+
+
+def test_the_sidecars_of_what_is_copied_once_travel_too(tree):
+    """Of two copies of a photograph, one may have been worked on."""
+    for folder in ("a", "b", "c"):
+        put(tree.needles / folder / "1.nef", RAW)
+    put(tree.needles / "a" / "1.json", b"the first's")
+    put(tree.needles / "b" / "1.xmp", b"edits of the second")
+    put(tree.needles / "c" / "1.json", b"the third's")
+    for _ in range(2):
+        assert tree.run(*COPY).status == 0
+        copies = sorted(contents(tree.path / "to").values())
+        assert copies == sorted([RAW, b"the first's", b"edits of the second", b"the third's"])
+
+
+def test_a_sidecar_that_two_share_is_copied_once(tree):
+    put(tree.needles / "a.JPG", draw(50))
+    put(tree.needles / "a.NEF", RAW)
+    put(tree.needles / "a.xmp", b"of both")
+    done = tree.run(*COPY)
+    assert names(tree.path / "to") == ["a.JPG", "a.NEF", "a.xmp"]
+    assert told(done.err) == [2, 1, 0, 0]
+
+
+def test_a_renamed_photographs_sidecars_are_renamed_with_it(tree):
+    put(tree.path / "to" / "DCIM" / "img_0001.jpg", b"another photograph")
+    put(tree.path / "to" / "DCIM" / "IMG_0001.xmp", b"of that")
+    put(tree.path / "to" / "DCIM" / "IMG_0002.xmp", b"another's")
+    before = state(tree.path / "to")
+    content = encode(draw(50))
+    beside = (".xmp", ".AAE", ".JPG.xmp", ".JPG.supplemental-metadata.json")
+    put(tree.needles / "DCIM" / "IMG_0001.JPG", content)
+    for end in beside:
+        put(tree.needles / "DCIM" / f"IMG_0001{end}", end.encode())
+    put(tree.needles / "DCIM" / "IMG_0002.JPG", encode(draw(51)))
+    put(tree.needles / "DCIM" / "IMG_0002.xmp", b"of the second")
+    for _ in range(2):
+        assert tree.run(*COPY).status == 0
+        assert contents(tree.path / "to" / "DCIM") == {
+            "img_0001.jpg": b"another photograph",
+            "IMG_0001.xmp": b"of that",
+            "IMG_0001 (2).JPG": content,
+            **{f"IMG_0001 (2){end}": end.encode() for end in beside},
+            "IMG_0002.JPG": encode(draw(51)),
+            "IMG_0002.xmp": b"another's",
+            "IMG_0002 (2).xmp": b"of the second",
+        }
+    after = state(tree.path / "to")
+    assert all(after[path] == each for path, each in before.items() if path.is_file())
+
+
+def run_at_most(tree, seconds):
+    arguments = command("-a", "haystack", "-n", "needles", *COPY)
+    done = subprocess.run(arguments, cwd=tree.path, capture_output=True, text=True, timeout=seconds)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    return done.stderr
+
+
+@pytest.mark.skipif(not linux, reason="links and pipes as Linux has them")
+def test_needles_that_are_no_files_hold_nothing_up(tree):
+    put(tree.needles / "x" / "a.nef", RAW)
+    for number, ending in enumerate((".jpg", ".nef", ".mov")):
+        os.symlink("nowhere", tree.needles / "x" / f"dangling{ending}")
+        os.mkfifo(tree.needles / "x" / f"pipe{ending}")
+        put(tree.needles / "x" / f"folder{ending}" / "b.nef", RAW[number + 1 :])
+    err = run_at_most(tree, 10)
+    assert names(tree.path / "to") == [
+        "x/a.nef", "x/folder.jpg/b.nef", "x/folder.mov/b.nef", "x/folder.nef/b.nef"
+    ]  # fmt: skip
+    assert told(err) == [4, 0, 0, 0]
+    assert err.count("[WARN] cannot read ") == 6
+
+
+@pytest.mark.skipif(not linux, reason="links and pipes as Linux has them")
+@pytest.mark.parametrize("kind", ["a dangling link", "a pipe", "a folder"])
+def test_sidecars_that_are_no_files_hold_nothing_up(tree, kind):
+    put(tree.needles / "x" / "a.nef", RAW)
+    put(tree.needles / "x" / "a.xmp", b"sidecar")
+    put(tree.needles / "x" / "b.nef", RAW[1:])
+    odd = tree.needles / "x" / "a.json"
+    if kind == "a pipe":
+        os.mkfifo(odd)
+    elif kind == "a folder":
+        odd.mkdir()
+    else:
+        os.symlink("nowhere", odd)
+    err = run_at_most(tree, 10)
+    assert names(tree.path / "to") == ["x/a.nef", "x/a.xmp", "x/b.nef"]
+    assert told(err) == [2, 1, 0, 0]
+
+
+# ------------------------------------------------------------------------------------------------
+# Where it may not go, and what may go wrong
+# ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "folder", ["needles", "needles/", "needles/to", "needles/x/new", ".", "haystack/..", "", "link"]
+)
+def test_the_folder_and_the_needles_may_not_lie_in_each_other(tree, folder):
+    put(tree.needles / "x" / "a.jpg", draw(50))
+    if folder == "link":
+        if os.name == "nt":
+            return
+        os.symlink("needles/x", tree.path / "link")
+    before = state(tree.path)
+    done = tree.run("--copy-missing", folder)
+    assert (done.status, done.out) == (2, "") and done.err.count("\n") == 1
+    assert done.err.startswith("[ERROR] ")
+    assert state(tree.path) == before
+
+
+def test_a_folder_that_cannot_be_made_ends_the_run_at_its_start(tree):
+    put(tree.needles / "x" / "a.jpg", draw(50))
+    put(tree.path / "to", b"a file")
+    for folder in ("to", "to/below", "haystack/2006/1.jpg"):
+        before = state(tree.path)
+        done = tree.run("--copy-missing", folder)
+        assert (done.status, done.out) == (2, "") and done.err.count("\n") == 1
+        assert state(tree.path) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows limits no file's size")
+def test_a_disk_that_is_full_ends_the_copying_with_one_line(tree):
+    wanted = raws(tree.needles / "x", 5, 3_000)
+    wanted["0003.nef"] = RAW[:20_000]
+    put(tree.needles / "x" / "0003.nef", wanted["0003.nef"])
+
+    def full_disk():
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    done = tree.run(*COPY, preexec_fn=full_disk)
+    assert done.status == 2 and done.printed == ["x"]
+    assert done.warned == ["[ERROR] to/x/0003.nef: File too large; copied 3 of 5 files"]
+    first = {name: wanted[name] for name in ("0000.nef", "0001.nef", "0002.nef")}
+    assert contents(tree.path / "to" / "x") == first  # and no part of the next
+    assert tree.run(*COPY).status == 0
+    assert contents(tree.path / "to" / "x") == wanted
+
+
+def in_small_disk(tree, size, script):
+    """Run a shell's script with us as its arguments, where to is a disk of its own."""
+    (tree.path / "to").mkdir(exist_ok=True)
+    mount = f"mount -t tmpfs -o size={size} none to"
+    if subprocess.run(["unshare", "-m", "sh", "-c", mount], cwd=tree.path).returncode:
+        pytest.skip("may not mount a disk")
+    arguments = command("-a", "haystack", "-n", "needles", *COPY)
+    return subprocess.run(
+        ["unshare", "-m", "sh", "-c", f"{mount}; {script}", "sh", *arguments],
+        cwd=tree.path,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(not linux, reason="mounts as Linux does")
+def test_a_small_disk_fills_up_and_a_larger_one_gets_the_rest(tree):
+    """Files of 200 bytes take 4 KB each of this disk, so that the space seems to be enough."""
+    wanted = raws(tree.needles / "x", 300)
+    done = in_small_disk(
+        tree,
+        "512k",
+        '"$@"; echo status $?; find to -type f ! -size 200c; ls -A to/x | wc -l;'
+        'for copy in to/x/*; do cmp "$copy" "needles/x/${copy##*/}" || echo other; done;'
+        'mount -o remount,size=4m to; "$@"; echo status $?; ls -A to/x | wc -l;'
+        "diff -r needles/x to/x",
+    )
+    assert "Traceback" not in done.stderr
+    first, second = done.stdout.split("directories...\n[INFO] x\n")[1:]
+    told, count = first.splitlines()[:2]
+    assert told == "status 2" and 20 < int(count) < 300
+    assert first.splitlines()[2].startswith("[INFO] computing")  # no other line: all are whole
+    assert second == "status 0\n300\n"
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("[ERROR]"))
+    assert line.endswith(f".nef: No space left on device; copied {count} of 300 files")
+    assert told(done.stderr) == [300 - int(count), 0, int(count), 0]
+    assert len(wanted) == 300
+
+
+@pytest.mark.skipif(not linux, reason="mounts as Linux does")
+def test_the_space_is_checked_beforehand(tree):
+    for number in range(3):
+        put(tree.needles / "x" / f"{number}.nef", bytes([number]) * 1_000_000)
+    done = in_small_disk(tree, "1m", '"$@"; echo status $?; find to -type f')
+    assert done.stdout.endswith("directories...\n[INFO] x\nstatus 2\n")
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("[ERROR]"))
+    assert line == "[ERROR] copied nothing to to: 3.0 MB wanted, 1.0 MB free"
+
+
+@pytest.mark.skipif(not linux, reason="drops root's powers as Linux does")
+def test_what_may_not_be_read_is_named_and_the_rest_is_copied(tree):
+    wanted = raws(tree.needles / "x", 4)
+    for name in ("0001.nef", "0002.nef"):
+        os.chmod(tree.needles / "x" / name, 0)
+    there = {"0002.nef": b"x" * 200}  # of that name and that size
+    put(tree.path / "to" / "x" / "0002.nef", there["0002.nef"])
+    done = tree.run(*COPY, preexec_fn=without_root_powers)
+    assert done.status == 0
+    for name in ("0001.nef", "0002.nef"):
+        assert f"[WARN] cannot read needles/x/{name}: Permission denied" in done.warned
+    copied = {name: wanted[name] for name in ("0000.nef", "0003.nef")}
+    assert contents(tree.path / "to" / "x") == {**copied, **there}
+    assert told(done.err) == [2, 0, 0, 0]
+
+
+@pytest.mark.skipif(not linux, reason="a disk in memory, where a file can have any date")
+def test_a_file_dated_past_all_years_is_copied_too(tree):
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as disk:
+        raws(pathlib.Path(disk) / "x", 2)
+        os.utime(f"{disk}/x/0001.nef", (10**17, 10**17))
+        if os.stat(f"{disk}/x/0001.nef").st_mtime != 10**17:
+            pytest.skip("this disk does not keep such a date")
+        done = tree.run(*COPY, needles=disk)
+        assert done.status == 0 and names(tree.path / "to") == ["x/0000.nef", "x/0001.nef"]
+        assert "2 missing (400 bytes, 20" in done.err
+
+
+LINKLESS = """
+import os
+
+def link(*_, **__):
+    raise PermissionError(1, "Operation not permitted")
+
+os.link = link
+"""
+
+
+def test_a_disk_without_hard_links(tree):
+    put(tree.path / "linkless" / "sitecustomize.py", LINKLESS.encode())
+    env = {**os.environ, "PYTHONPATH": str(tree.path / "linkless")}
+    wanted = raws(tree.needles / "x", 5)
+    put(tree.path / "to" / "x" / "0001.nef", b"another")
+    for _ in range(2):
+        assert tree.run(*COPY, env=env).status == 0
+        assert contents(tree.path / "to" / "x") == {
+            "0000.nef": wanted["0000.nef"],
+            "0001.nef": b"another",
+            "0001 (2).nef": wanted["0001.nef"],
+            **{name: wanted[name] for name in ("0002.nef", "0003.nef", "0004.nef")},
+        }
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names that Windows does not allow")
+def test_odd_names_are_copied_byte_for_byte(tree):
+    odd = [b"new\nline/a\n.nef", b"\xe9t\xe9/\xff.nef", b"-n/-r.nef", b"~/$HOME.nef", b" / .nef",
+           b"\x1b[31m/\x1b.nef", b"x/dots/a..nef", b"back\\slash/a.nef"]  # fmt: skip
+    if not linux:
+        odd.remove(b"\xe9t\xe9/\xff.nef")
+    for number, name in enumerate(odd):
+        put(os.path.join(os.fsencode(tree.needles), name), RAW[number:])
+    assert tree.run(*COPY).status == 0
+    assert contents(tree.path / "to") == contents(tree.needles)
+    assert len(names(tree.path / "to")) == len(odd)
+
+
+def test_5000_files(tree):
+    wanted = raws(tree.needles / "x", 5000)
+    for count, there in ((5000, 0), (0, 5000)):
+        started = time.monotonic()
+        done = tree.run(*COPY)
+        assert time.monotonic() - started < 20
+        assert told(done.err) == [count, 0, there, 0]
+    assert contents(tree.path / "to" / "x") == wanted
+    assert "[INFO] 5,000 photographs and videos: 0 found, 5,000 missing (1.0 MB, 20" in done.err
+
+
+def test_the_time_grows_with_the_files_not_with_their_square(tree):
+    """Measured in calls of functions, as the interpreter counts them, not in seconds."""
+    profile = (
+        "import collections, os, runpy, sys; calls = collections.Counter();"
+        "os._exit = lambda status: print(calls.total(), flush=True) or sys.exit(status);"
+        "sys.argv = sys.argv[1:]; sys.setprofile(lambda frame, event, _: calls.update([event]));"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    calls = []
+    for count in (200, 800):
+        raws(tree.needles / "x", count)
+        arguments = command("-a", "haystack", "-n", "needles", *COPY)
+        arguments = [arguments[0], "-c", profile, *arguments[1:]]
+        done = subprocess.run(arguments, cwd=tree.path, capture_output=True, text=True, check=True)
+        assert told(done.stderr) == [count, 0, 0, 0]
+        calls.append(int(done.stdout.split()[-1]))
+        shutil.rmtree(tree.path / "to")
+    assert calls[1] < 6 * calls[0]
+
+
+# ------------------------------------------------------------------------------------------------
+# Interruptions
+# ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="hard links as others have them")
+def test_what_an_ended_run_left_behind_harms_no_copy(tree):
+    """Killed between giving a copy its name and taking its other name away."""
+    wanted = raws(tree.needles / "x", 3)
+    put(tree.path / "to" / "x" / "0000.nef", wanted["0000.nef"])
+    os.link(tree.path / "to" / "x" / "0000.nef", tree.path / "to" / "x" / PART)
+    assert tree.run(*COPY).status == 0
+    copies = contents(tree.path / "to" / "x")
+    assert copies.pop(PART, b"") in (b"", wanted["0000.nef"])
+    assert copies == wanted
+    # half a file, too, is not taken for one
+    put(tree.needles / "x" / "new.nef", RAW)
+    put(tree.path / "to" / "x" / PART, RAW[:1000])
+    assert tree.run(*COPY).status == 0
+    assert contents(tree.path / "to" / "x") == {**wanted, "new.nef": RAW}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_an_interruption_at_any_moment_leaves_whole_files(tree):
+    chance, rng = random.Random(7), np.random.default_rng(7)
+    wanted = {}
+    for number in range(240):  # of a size of their own, so that nothing must be read beforehand
+        name, content = f"{number % 4}/{number:03}.nef", rng.bytes(100_000 + number)
+        put(tree.needles / name, content)
+        wanted[name] = content
+    to = tree.path / "to"
+
+    def copies():
+        found = contents(to)
+        return {name: each for name, each in found.items() if not name.endswith(PART)}
+
+    ended = []
+    for count in range(20):
+        kind = (signal.SIGINT, signal.SIGKILL)[count % 2]
+        if count % 5 == 0:
+            shutil.rmtree(to, ignore_errors=True)
+        before = len(names(to)) if to.exists() else 0
+        run = subprocess.Popen(
+            command("-a", "haystack", "-n", "needles", *COPY),
+            cwd=tree.path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # whoever started the tests may have it ignored
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        while run.poll() is None and not (to.exists() and len(names(to)) > before):
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, 0.05))
+        run.send_signal(kind)
+        _, err = run.communicate()
+        assert run.returncode in (0, 130 if kind == signal.SIGINT else -kind)
+        assert "Traceback" not in err
+        if run.returncode:
+            ended.append(kind)
+            assert kind == signal.SIGKILL or err.endswith("[ERROR] interrupted\n")
+        found = copies()
+        assert all(each == wanted[name] for name, each in found.items())
+        if count % 5 == 4:
+            assert tree.run(*COPY).status == 0
+            assert copies() == wanted
+    assert ended.count(signal.SIGINT) > 3 and ended.count(signal.SIGKILL) > 3

@@ -1,0 +1,495 @@
+"""2 Decoding: formats, sizes, orientation, several pictures in a file, damage, memory."""
+
+import concurrent.futures
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from conftest import (
+    command,
+    count_unreadable,
+    draw,
+    encode,
+    half,
+    hash_of,
+    heic,
+    mutated,
+    png_that_claims,
+    put,
+    stored,
+    table,
+    with_segment,
+)
+from hash_and_search import LARGE, decode, open_picture, pixels_of
+
+linux = sys.platform.startswith("linux")
+
+
+def grainy(seed, width=640, height=480):
+    """A drawn picture with grain, of which a file is cut before its details."""
+    grain = np.random.default_rng([seed, 1]).normal(0, 12, (height, width, 1))
+    return np.clip(draw(seed, width, height) + grain, 0, 255).astype(np.uint8)
+
+
+def progressive(image, quality=90):
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
+    return cv2.imencode(".jpg", image, options)[1].tobytes()
+
+
+def animation(frames, ending):
+    if ending == ".png":  # it wants an alpha channel
+        frames = [np.dstack([frame, np.full(frame.shape[:2], 255, np.uint8)]) for frame in frames]
+    moving = cv2.Animation()
+    moving.frames, moving.durations = frames, np.full(len(frames), 100)
+    return cv2.imencodeanimation(ending, moving)[1].tobytes()
+
+
+# ------------------------------------------------------------------------------------------------
+# JPEG: sizes, orientation, reduced reading
+# ------------------------------------------------------------------------------------------------
+
+
+def test_a_large_jpeg_is_read_reduced_and_hashes_like_a_small_one(tmp_path):
+    image = draw(5, 2400, 1800)
+    image = cv2.add(image, np.random.default_rng(0).integers(0, 24, image.shape).astype(np.uint8))
+    large = tmp_path / "large.jpg"
+    large.write_bytes(encode(image, quality=95))
+    assert large.stat().st_size > 256 * 1024
+    assert decode(large.read_bytes())[0].shape == (450, 600)
+    small = hash_of(encode(half(half(half(image)))))
+    assert (hash_of(large.read_bytes()) ^ small).bit_count() <= 1
+
+
+@pytest.mark.parametrize("size", [(1600, 1200), (1200, 1600), (500, 400), (511, 511), (2100, 2047)])
+def test_a_jpeg_is_read_no_smaller_than_256_pixels(size):
+    image, whole = decode(encode(draw(1, *size)))
+    assert whole == size
+    assert min(image.shape) >= min(256, *size)
+    assert min(image.shape) < 512
+
+
+def test_orientation_is_honoured():
+    image = draw(7)
+    upright = hash_of(encode(image))
+    for orientation in range(1, 9):
+        content = stored(image, orientation)
+        assert (hash_of(content) ^ upright).bit_count() <= 1, orientation
+        assert decode(content)[1] == (320, 240), orientation
+
+
+def test_the_size_is_that_of_the_picture_not_of_its_preview():
+    preview = encode(draw(1, 64, 48))
+    picture = encode(draw(1, 2400, 1800), quality=95)
+    content = with_segment(picture, preview)
+    image, size = decode(content)
+    assert image.shape == (450, 600) and size == (2400, 1800)
+    for filled in (b"\xff", b"\xff\x01"):  # a fill byte, a marker alone: it may be read whole
+        image, size = decode(content[:2] + filled + content[2:])
+        assert size == (2400, 1800) and image.shape in ((450, 600), (1800, 2400))
+        assert pixels_of(content[:2] + filled + content[2:]) <= 2400 * 1800
+
+
+# ------------------------------------------------------------------------------------------------
+# Several pictures in a file
+# ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [".gif", ".webp", ".png", ".avif"])
+def test_an_animation_is_more_than_its_first_picture(tree, ending):
+    same = animation([draw(1), draw(2)], ending)
+    put(tree.path / "haystack" / f"moving{ending}", same)
+    put(tree.path / "haystack" / f"still{ending}", animation([draw(20)], ending))
+    put(tree.needles / "same" / f"a{ending}", same)
+    put(tree.needles / "other" / f"a{ending}", animation([draw(1), draw(3)], ending))
+    put(tree.needles / "its first picture as JPEG" / "a.jpg", draw(30))
+    put(tree.needles / "still" / "a.jpg", draw(20))
+    assert tree.run().printed == ["its first picture as JPEG", "other"]
+
+
+def test_an_album_is_more_than_its_first_page(tree):
+    put(tree.path / "haystack" / "cover.png", draw(1))
+    for folder in ("copy", "other"):
+        (tree.needles / folder).mkdir()
+    albums = [tree.path / "haystack" / "a.tif", tree.needles / "copy" / "a.tif"]
+    for album in albums:
+        cv2.imwritemulti(str(album), [draw(1), draw(20)])
+    cv2.imwritemulti(str(tree.needles / "other" / "a.tif"), [draw(1), draw(21)])
+    album = albums[0].read_bytes()
+    put(tree.needles / "damaged" / "a.tif", album[: len(album) * 3 // 4])
+    put(tree.needles / "one page" / "a.tif", draw(1))
+    assert tree.run().printed == ["damaged", "other"]
+    assert tree.run("--article").printed == []
+
+
+@pytest.mark.parametrize("between", [b"", b"\0" * 100])
+def test_a_jpeg_with_a_second_one_behind_it_counts_by_its_bytes(tree, between):
+    both = encode(draw(1)) + between + encode(draw(30))
+    put(tree.needles / "its first is there" / "a.jpg", both)
+    put(tree.needles / "its first is there" / "b.mpo", both)
+    put(tree.needles / "its first alone" / "a.jpg", encode(draw(1), quality=70))
+    found = tree.findings()
+    assert found["its first alone/a.jpg"]["status"] == "found"
+    for name in ("a.jpg", "b.mpo"):
+        row = found[f"its first is there/{name}"]
+        assert (row["status"], row["match"]) == ("missing", "") and row["reason"]
+    put(tree.path / "haystack" / "both.jpg", both)
+    found = tree.findings()
+    assert {row["status"] for row in found.values()} == {"found"}
+
+
+# ------------------------------------------------------------------------------------------------
+# What plain colours hide
+# ------------------------------------------------------------------------------------------------
+
+
+def notes(seed, width=640, height=480):
+    """Black ink on transparent ground, under a blue heading that all share: BGRA."""
+    page = np.zeros((height, width, 4), np.uint8)
+    page[20:70, 20 : width - 20] = 255, 60, 20, 255
+    rng = np.random.default_rng(seed)
+    for row in range(8):
+        base = 110 + row * 45
+        for left in range(30, width - 60, 60):
+            if rng.random() < 0.6:
+                end = left + int(rng.integers(20, 50))
+                page[base : base + int(rng.integers(8, 30)), left:end, 3] = 255
+    return page
+
+
+def ink(seed):
+    """Black, on what is transparent: BGRA."""
+    return np.dstack([np.zeros((240, 320, 3), np.uint8), draw(seed)[:, :, 0]])
+
+
+def dark(seed):
+    """8 of 16 bits, the lower ones."""
+    return draw(seed)[:, :, 0].astype(np.uint16)
+
+
+def scan(seed):
+    """A 16-bit scan that uses the darkest levels only, with three hot pixels."""
+    page = draw(seed, 640, 480)[:, :, 0].astype(np.uint16)
+    for row, column in ((10, 10), (200, 300), (470, 20)):
+        page[row, column] = 65535
+    return page
+
+
+@pytest.mark.parametrize("ending", [".png", ".tiff", ".webp"])
+def test_of_what_plain_colours_hide_only_the_same_bytes_are_a_copy(tree, ending):
+    kinds = (notes, ink, dark, scan) if ending != ".webp" else (notes, ink)
+    for kind in kinds:
+        name = kind.__name__
+        put(tree.path / "hidden" / name / f"1{ending}", kind(1))
+        put(tree.needles / "same bytes" / f"{name}{ending}", kind(1))
+        put(tree.needles / f"half {name}" / f"a{ending}", half(kind(1)))
+        for seed in range(2, 5):
+            put(tree.needles / f"other {name} {seed}" / f"a{ending}", kind(seed))
+    found = tree.findings(haystack=("hidden",))
+    assert len(found) == 5 * len(kinds)
+    for path, row in found.items():
+        if path.startswith("same"):
+            assert (row["status"], row["distance"]) == ("found", "")
+        else:
+            assert row["status"] == "missing" and row["reason"], path
+
+
+def test_a_deep_scan_and_its_copy_of_8_bits_are_found(tree):
+    deep = cv2.resize(draw(1), (640, 480)).astype(np.uint16) * 257
+    put(tree.needles / "deep" / "a.tiff", deep)
+    put(tree.path / "haystack" / "deep.png", draw(30, 640, 480).astype(np.uint16) * 257)
+    put(tree.needles / "shallow" / "a.jpg", draw(30, 640, 480))
+    put(tree.needles / "opaque" / "a.png", np.dstack([draw(2), np.full((240, 320), 255, np.uint8)]))
+    assert tree.run().printed == []
+    down = np.arange(480)[:, None] * 90 + np.zeros((480, 640))
+    put(tree.path / "haystack" / "sky.png", np.round(down / 257).astype(np.uint8))
+    put(tree.needles / "deep sky" / "a.png", down.astype(np.uint16))
+    assert tree.run().printed == ["deep sky"]  # whose 16 bits may hide something
+
+
+# ------------------------------------------------------------------------------------------------
+# HEIC
+# ------------------------------------------------------------------------------------------------
+
+
+def with_heif(tree, code):
+    """An environment that has another pillow-heif."""
+    put(tree.path / "without" / "pillow_heif.py", code)
+    return {**os.environ, "PYTHONPATH": str(tree.path / "without")}
+
+
+def test_a_folder_of_heic_is_accounted_for_without_the_package(tree):
+    put(tree.needles / "100APPLE" / "IMG_0.JPG", encode(draw(1)))
+    pictures = [heic(draw(100 + count, 64, 48)) for count in range(1, 200)]
+    for count, content in enumerate(pictures, 1):
+        put(tree.needles / "100APPLE" / f"IMG_{count}.HEIC", content)
+    env = with_heif(tree, b"raise ImportError('no pillow_heif')")
+    reports = ("--report", "list.txt", "--report", "table.csv")
+    done = tree.run(*reports, env=env)
+    assert done.status == 0 and done.printed == []
+    (advice,) = done.warnings
+    assert advice.startswith("199 HEIC files are compared by their bytes only; ")
+    assert "pip install" in advice and "pillow-heif>=1.8" in advice
+    assert done.partly == ["100APPLE: 1 of 200 found"]
+    assert len((tree.path / "list.txt").read_text().splitlines()) == 199
+    statuses = [row["status"] for row in table(tree.path / "table.csv")]
+    assert statuses.count("missing") == 199 and statuses.count("found") == 1
+    for count, content in enumerate(pictures, 1):
+        put(tree.path / "haystack" / f"{count}.heic", content)
+    done = tree.run(*reports, env=env)
+    assert {row["status"] for row in table(tree.path / "table.csv")} == {"found"}
+    (advice,) = done.warnings
+    assert advice.startswith("398 HEIC files are compared by their bytes only; ")
+
+
+def test_an_older_pillow_heif_is_not_used(tree):
+    put(tree.needles / "x" / "a.heic", heic(draw(1)))
+    done = tree.run(env=with_heif(tree, b"__version__ = '1.7.0'"))
+    assert done.printed == ["x"] and "pillow-heif>=1.8" in done.err
+    assert tree.run().printed == []
+
+
+def test_heic_and_its_jpeg_copies_find_each_other(tree):
+    for seed in range(6):
+        put(tree.path / "haystack" / f"{seed}.heic", heic(draw(30 + seed, 640, 480)))
+        put(tree.path / "haystack" / f"{seed}.jpg", draw(40 + seed, 640, 480))
+        copy = encode(draw(30 + seed, 640, 480), quality=40)
+        put(tree.needles / "JPEG" / f"{seed}.jpg", copy)
+        put(tree.needles / "HEIC" / f"{seed}.HEIC", heic(draw(40 + seed, 640, 480), quality=60))
+        for orientation, turns in ((3, 2), (6, 1), (8, 3)):
+            turned = np.ascontiguousarray(np.rot90(draw(40 + seed, 640, 480), turns))
+            content = heic(turned, orientation)
+            assert b"irot" in content
+            put(tree.needles / f"turned {orientation}" / f"{seed}.hif", content)
+    put(tree.needles / "phone's" / "a.jpg", heic(draw(30, 640, 480)))  # a HEIC named .jpg
+    put(tree.needles / "other" / "a.heic", heic(draw(60)))
+    put(tree.needles / "other" / "JPEG.heic", draw(61).tobytes())
+    put(tree.needles / "really a JPEG" / "a.heic", encode(draw(1)))
+    done = tree.run()
+    assert done.printed == ["other"]
+    (warning,) = done.warnings
+    assert "other/JPEG.heic" in warning.replace(os.sep, "/")
+    by_folder = {}
+    for path, row in tree.findings().items():
+        by_folder.setdefault(path.split("/")[0], set()).add(row["status"])
+    assert by_folder.pop("other") == {"missing", "unreadable"}
+    assert len(by_folder) == 7 and set.union(*by_folder.values()) == {"found"}
+
+
+@pytest.mark.parametrize("kind", ["cut", "mutated"])
+def test_damaged_heic_is_named_and_ends_no_run(tree, kind):
+    whole = heic(draw(1, 200, 150))
+    if kind == "cut":
+        damaged = [whole[: len(whole) * part // 11] for part in range(1, 11)]
+    else:
+        random = np.random.default_rng(12)
+        damaged = [mutated(whole, random) for _ in range(1000)]
+    for number, content in enumerate(damaged):
+        put(tree.needles / "damaged" / f"{number}.heic", content)
+    done = tree.run("--report", "table.csv")
+    statuses = [row["status"] for row in table(tree.path / "table.csv")]
+    assert done.status == 0 and len(statuses) == len(damaged)
+    assert count_unreadable(done) == statuses.count("unreadable")
+    unreadable = statuses.count("unreadable")
+    assert unreadable == 10 if kind == "cut" else unreadable > 300
+
+
+# ------------------------------------------------------------------------------------------------
+# Damage
+# ------------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_read_is_named_and_not_found(tree):
+    whole, png = encode(draw(1)), encode(draw(1), ".png")
+    broken = {
+        "empty.jpg": b"",
+        "cut.jpg": whole[: len(whole) // 2],
+        "header.jpg": whole[:20],
+        "cut.png": png[: len(png) // 2],
+        "text.jpg": b"hello",
+        "text.webp": b"hello",
+        "claim.png": png_that_claims(60000, 60000),
+    }
+    for name, content in broken.items():
+        put(tree.needles / "broken" / name, content)
+        put(tree.path / "haystack" / "broken" / name, content[:-1])
+    os.symlink("nowhere", tree.needles / "broken" / "dangling.jpg")
+    put(tree.needles / "good" / "1.jpg", whole)
+    done = tree.run()
+    assert (done.status, done.printed) == (0, ["broken"])
+    assert "processed 8 images" in done.out
+    for name in broken:
+        for root in ("needles", "haystack"):
+            assert f"[WARN] cannot read {os.path.join(root, 'broken', name)}: " in done.err
+    assert "dangling.jpg: No such file" in done.err and "empty.jpg: the file is empty" in done.err
+    assert "claim.png: it has more than 268435456 pixels" in done.err
+    assert len(done.warnings) == 2 * len(broken) + 1  # and no line of OpenCV's own
+    assert all(line.startswith("[") for line in done.err.splitlines())
+
+
+def test_stumps_of_different_photographs_are_no_copies(tree):
+    for seed in (30, 31):
+        content = encode(draw(seed, 640, 480))
+        for share in (4, 8, 16):
+            root = tree.path / "haystack" if seed == 30 else tree.needles / "stumps"
+            put(root / f"{share}.jpg", content[: 700 + (len(content) - 700) // share])
+    assert tree.run().printed == ["stumps"]
+
+
+def test_a_damaged_file_vouches_for_no_whole_photograph(tree):
+    kinds = {
+        "progressive.jpg": progressive,
+        "wavelets.jp2": lambda image: encode(image, ".jp2"),
+        "lossy.webp": lambda image: encode(image, ".webp", 80),
+    }
+    for number, (name, encoded) in enumerate(kinds.items()):
+        image = grainy(30 + number)
+        whole = encoded(image)
+        rest = len(whole) // 8
+        stem, ending = name.split(".")
+        put(tree.path / "damaged" / f"{stem} cut.{ending}", whole[:rest])
+        zeros = whole[:rest] + bytes(len(whole) - rest)
+        put(tree.path / "damaged" / f"{stem} zeros.{ending}", zeros)
+        put(tree.needles / f"{ending} whole" / f"a.{ending}", whole)
+        put(tree.needles / f"{ending} whole" / "a.png", image)
+        put(tree.needles / f"{ending} small" / "a.jpg", half(image))
+        put(tree.path / "sound" / name, whole)
+    found = tree.findings(haystack=("damaged",))
+    assert len(found) == 9
+    assert {path: row["match"] for path, row in found.items() if row["match"]} == {}
+    found = tree.findings(haystack=("damaged", "sound"))
+    assert {row["status"] for row in found.values()} == {"found"}  # so they are copies
+
+
+@pytest.mark.parametrize("lost", [1, 2, 10])
+def test_a_jpeg_that_lost_its_end_still_matches(tree, lost):
+    put(tree.needles / "short" / "1.jpg", encode(draw(1))[:-lost])
+    put(tree.path / "haystack" / "short.jpg", encode(draw(41))[:-lost])
+    put(tree.needles / "whole" / "2.jpg", encode(draw(41)))
+    done = tree.run()
+    assert (done.printed, done.warnings) == ([], [])
+
+
+def test_a_jpeg_of_more_than_100_scans_is_named(tree):
+    whole = progressive(draw(1))
+    last = whole.rindex(b"\xff\xda")
+    put(tree.needles / "as usual" / "a.jpg", whole)
+    put(tree.needles / "bomb" / "a.jpg", whole[:-2] + whole[last:-2] * 100 + whole[-2:])
+    done = tree.run()
+    assert done.printed == ["bomb"]
+    (warning,) = done.warnings
+    assert warning.startswith(f"cannot read {os.path.join('needles', 'bomb', 'a.jpg')}: ")
+    assert "scans" in warning
+
+
+def test_mutated_files_are_hashed_or_named(tree):
+    rng = np.random.default_rng(6)
+    endings = [".jpg", ".png", ".webp", ".tiff", ".gif", ".jp2"]
+    seeds = []
+    for ending in endings:
+        try:
+            seeds.append((ending, encode(draw(46, 96, 64), ending)))
+        except Exception as error:  # older OpenCV writes no GIF
+            assert ending == ".gif", error
+    count = 5000
+    for number in range(count):
+        ending, content = seeds[number % len(seeds)]
+        if rng.random() < 0.1:
+            content = content[:40] + seeds[number % 2][1][40:]
+        put(tree.path / "fuzz" / f"{number}{ending}", mutated(content, rng))
+    done = tree.run("--report", "table.csv", needles="fuzz")
+    statuses = [row["status"] for row in table(tree.path / "table.csv")]
+    assert done.status == 0 and len(statuses) == count
+    assert statuses.count("unreadable") == count_unreadable(done) > 100
+    assert statuses.count("missing") == count - statuses.count("unreadable") > 100
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_is_not_waited_for(tree):
+    (tree.needles / "pipe").mkdir()
+    os.mkfifo(tree.needles / "pipe" / "a.jpg")
+    os.mkfifo(tree.needles / "pipe" / "a.mov")
+    done = tree.run(timeout=30)
+    assert done.printed == ["pipe"]
+    assert "a.jpg: not a regular file" in done.err and "a.mov: not a regular file" in done.err
+
+
+# ------------------------------------------------------------------------------------------------
+# Memory
+# ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_small_by_its_header_is_not_decoded_one_at_a_time(tmp_path):
+    image = draw(46, 640, 480)
+    sheer = np.dstack([image, image[:, :, 0]])
+    contents = {
+        "lossless.webp": encode(image, ".webp"),
+        "extended.webp": encode(sheer, ".webp"),
+        "moving.webp": animation([image, image[::-1]], ".webp"),
+        "lossy.webp": cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, 80])[1].tobytes(),
+        "sheer.webp": cv2.imencode(".webp", sheer, [cv2.IMWRITE_WEBP_QUALITY, 80])[1].tobytes(),
+        "a.heic": heic(image),
+        **{f"a{end}": encode(image, end) for end in (".jpg", ".png", ".gif", ".bmp", ".avif")},
+    }
+    starts = {contents[name][12:16] for name in contents if name.endswith(".webp")}
+    assert starts == {b"VP8L", b"VP8X", b"VP8 "}
+    for name, content in contents.items():
+        pixels = pixels_of(content)
+        whole = 640 * 480
+        if name.endswith(".jpg"):
+            assert whole // 2 <= pixels <= whole  # it is decoded reduced, or to grey
+        else:
+            assert whole - 1200 < pixels < whole + 1200, name
+        put(tmp_path / name, content)
+    for number in range(24):
+        put(tmp_path / "24" / f"{number}.webp", contents["lossy.webp"])
+    sound = [path for path in tmp_path.rglob("*.*") if path.name != "moving.webp"]
+    decode(contents["a.heic"])  # imports the package
+    with concurrent.futures.ThreadPoolExecutor(8) as pool, LARGE:
+        # As if a large picture were just decoded: the others need not wait.
+        opened = [pool.submit(open_picture, os.fspath(path)) for path in sound]
+        done, _ = concurrent.futures.wait(opened, timeout=60)
+        assert len(done) == len(sound) == 34
+    assert {each.result()[1] for each in opened} == {(640, 480)}
+
+
+def test_what_may_be_large_waits_for_its_turn():
+    contents = {
+        "a.png": png_that_claims(16384, 16384),
+        "a.webp": b"RIFF\0\0\0\0WEBPVP8X" + b"\0" * 8 + b"\xff\x3f\0" * 2,
+        "a.bmp": b"BM" + b"\0" * 16 + b"\0\x40\0\0\0\xc0\xff\xff",  # from top to bottom
+        "a.gif": b"GIF89a" + b"\xff" * 4,
+        "a.avif": b"\0\0\0\x0cftypavif" + b"ispe" + b"\0" * 4 + b"\0\0\x40\0" * 2,
+        "unknown": b"unknown",
+    }
+    for name, content in contents.items():
+        assert pixels_of(content) > 2**27, name
+
+
+def test_a_limit_that_is_a_number_holds(tree):
+    put(tree.needles / "x" / "1.jpg", encode(draw(1), quality=60))
+    done = tree.run(env={**os.environ, "OPENCV_IO_MAX_IMAGE_PIXELS": "1000"})
+    assert done.printed == ["x"] and done.err.count("it has more than 1000 pixels") == 9
+    put(tree.needles / "x" / "same.jpg", encode(draw(1)))
+    done = tree.run(env={**os.environ, "OPENCV_IO_MAX_IMAGE_PIXELS": "1000"})
+    assert done.printed == []  # whose bytes are enough
+
+
+@pytest.mark.skipif(not linux, reason="reads what Linux counts of a child's memory")
+def test_files_that_claim_to_be_large_do_not_take_the_memory(tree):
+    for number in range(3):
+        put(tree.needles / "claims" / f"{number}.png", png_that_claims(16384, 16384))
+        chunk = png_that_claims(96, 64)[:33] + b"\xf8\0\0\0IDAT" + b"x" * 20
+        put(tree.needles / "claims" / f"chunk {number}.png", chunk)
+    measure = (
+        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], check=True);"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    arguments = [sys.executable, "-c", measure, *command("-a", "haystack", "-n", "needles")]
+    done = subprocess.run(arguments, cwd=tree.path, capture_output=True, text=True, check=True)
+    *lines, kilobytes = done.stdout.splitlines()
+    assert lines[-1] == "[INFO] claims"
+    assert int(kilobytes) < 2.5 * 2**20

@@ -1,0 +1,468 @@
+"""4 Hashing many: threads, cache and cluster give the same answers, sooner."""
+
+import csv
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from conftest import (
+    RAW,
+    command,
+    counting,
+    draw,
+    encode,
+    half,
+    kept,
+    png_that_claims,
+    put,
+    untimed,
+)
+
+linux = sys.platform.startswith("linux")
+PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+
+
+@pytest.fixture
+def needles(tree):
+    for seed in range(30):
+        put(tree.needles / f"{seed % 11}" / f"{seed}.jpg", encode(draw(seed), quality=30))
+    put(tree.needles / "broken" / "x.jpg", b"not an image")
+    return tree
+
+
+def outcome(tree, *options, **more):
+    """What a run prints and what its table says, but for the time it took."""
+    done = tree.run("--report", "table.csv", *options, **more)
+    return untimed(done.out), done.err, (tree.path / "table.csv").read_bytes()
+
+
+def without_contents(paths):
+    """Replace the contents of files, and keep their sizes and times: now only a cache can answer.
+
+    The name alone tells what has been read, and a picture no longer is one.
+    """
+    for path in paths:
+        info = os.stat(path)
+        with open(path, "r+b") as file:
+            file.write(b"\0" * info.st_size)
+        os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+# ------------------------------------------------------------------------------------------------
+# Threads
+# ------------------------------------------------------------------------------------------------
+
+
+def test_jobs_change_nothing_but_the_time(needles):
+    first = outcome(needles)
+    assert needles.run().printed
+    for jobs in ("1", "3", "16"):
+        assert outcome(needles, "--jobs", jobs) == first
+
+
+def test_a_file_that_vanishes_is_named(tree):
+    for count in range(400):
+        put(tree.path / "haystack" / "many" / f"{count:03}.png", encode(draw(1), ".png"))
+    put(tree.needles / "x" / "a.jpg", draw(40))
+    arguments = command("-a", "haystack", "-n", "needles", "--jobs", "1")
+    run = subprocess.Popen(arguments, cwd=tree.path, **PIPES)
+    assert run.stdout.readline()
+    shutil.rmtree(tree.path / "haystack" / "many")
+    out, err = run.communicate()
+    assert run.returncode == 0 and out.endswith("[INFO] x\n") and "Traceback" not in err
+    assert "[WARN]" not in err or "No such file or directory" in err
+
+
+# ------------------------------------------------------------------------------------------------
+# The cache
+# ------------------------------------------------------------------------------------------------
+
+
+def test_a_cache_answers_for_files_that_have_not_changed(needles):
+    cold, cache = outcome(needles), needles.path / "cache"
+    for _ in range(2):
+        assert outcome(needles, "--cache", "cache") == cold
+    paths = kept(cache)
+    assert len(paths) == 38 and os.fsencode(needles.needles / "0" / "0.jpg") in paths
+    # what the cache says counts, until the file's time changes
+    with sqlite3.connect(cache) as database:
+        answers = dict(database.execute("SELECT path, answer FROM answers WHERE task = 'look'"))
+        unseen = {path for path, answer in answers.items() if answer == "[]"}
+        assert 20 < len(unseen) < 30
+        database.execute("UPDATE answers SET answer = '[]' WHERE task = 'look'")
+    everything = sorted({path.parent.name for path in needles.needles.rglob("*.jpg")})
+    assert needles.run("--cache", "cache").printed == everything
+    for path in needles.path.rglob("*.jpg"):
+        os.utime(path, ns=(10**18, 10**18))
+    cold = outcome(needles)
+    assert outcome(needles, "--cache", "cache") == cold
+    # the article's hashes are others, and so are those of --rotated
+    for options in ((), ("--article",), ("--rotated",), ()):
+        assert outcome(needles, "--cache", "cache", *options) == outcome(needles, *options)
+
+
+def test_a_second_run_opens_no_photograph(needles):
+    put(needles.path / "haystack" / "large.raw", RAW + bytes(2**17))
+    put(needles.needles / "raw" / "same.raw", RAW + bytes(2**17))
+    put(needles.needles / "raw" / "other.raw", RAW + b"x" * 2**17)
+    put(needles.needles / "raw" / "0.jpg", encode(draw(0)))
+    put(needles.needles / "small" / "1.jpg", half(draw(1)))
+    put(needles.needles / "blank" / "1.png", draw(1) * 0)
+    (needles.needles / "broken" / "x.jpg").unlink()  # is read anew each time
+    first = outcome(needles, "--cache", "cache")
+    assert b"same.raw,raw,found" in first[2]
+    without_contents(path for path in needles.path.rglob("*.*") if path.suffix != ".csv")
+    env = counting(needles.path)
+    assert outcome(needles, "--cache", "cache", env=env) == first
+    assert not (needles.path / "decoded").exists()
+    # and without it that would be told, as without the cache
+    assert outcome(needles, env=env) != first
+
+
+def test_a_cache_serves_a_run_from_another_directory(needles):
+    inside = needles.path / "elsewhere"
+    inside.mkdir()
+    needles.run("--cache", "cache")
+    without_contents((needles.path / "haystack").rglob("*.jpg"))
+    arguments = ["-a", "../haystack", "-n", "../needles", "--cache", "../cache"]
+    done = subprocess.run(
+        command(*arguments, "--report", "table.csv"),
+        cwd=inside,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "processed 8 images" in done.stdout
+    with open(inside / "table.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 31
+    for row in rows:
+        assert (inside / row["needle"]).is_file(), row
+        assert not row["match"] or (inside / row["match"]).is_file(), row
+    assert sum(bool(row["match"]) for row in rows) == 8
+
+
+LEVELS = "00" * 72
+ODD = [
+    "text",
+    "",
+    "null",
+    "[]",
+    "{}",
+    "0",
+    '"text"',
+    "[[]]",
+    "[" * 5000,
+    "[" * 5000 + "]" * 5000,
+    '[4, 320, 240, ""]',
+    '[4, 320, 240, "smaller"]',
+    '[-1, 320, 240, ""]',
+    '[99, 320, 240, ""]',
+    '[0, -320, 240, ""]',
+    '[0, 1e400, 240, ""]',
+    f'[0, {10**30}, 240, ""]',
+    "[0, 320, 240, 5]",
+    '[0, 320, 240, null]',
+    '[0.5, 320, 240, ""]',
+    '[true, 320, 240, ""]',
+    "[0, 320, 240]",
+    json.dumps("0" * 31),
+    json.dumps("0" * 33),
+    json.dumps("g" * 32),
+    *(
+        json.dumps(["x", size, prints, only_bytes, problem, None])
+        for size, prints, only_bytes, problem in [
+            ([320, 240], [], "", ""),
+            ([320, 240], [[1, 2, LEVELS], [1, 2, LEVELS]], "it is blank", ""),
+            ([320, 240], [], 7, ""),
+            ([320, 240], [[1, 2, LEVELS], [1, 2, LEVELS]], "", "a problem"),
+            ([320], [[1, 2, LEVELS], [1, 2, LEVELS]], "", ""),
+            ([320, 240, 3], [[1, 2, LEVELS], [1, 2, LEVELS]], "", ""),
+            ([-1, 240], [[1, 2, LEVELS], [1, 2, LEVELS]], "", ""),
+            (["a", 240], [[1, 2, LEVELS], [1, 2, LEVELS]], "", ""),
+            (None, [[1, 2, LEVELS], [1, 2, LEVELS]], "", ""),
+            ([320, 240], [[2**64, 2, LEVELS], [1, 2, LEVELS]], "", ""),
+            ([320, 240], [[10**40, 2, LEVELS], [1, 2, LEVELS]], "", ""),
+            ([320, 240], [[-1, 2, LEVELS], [1, 2, LEVELS]], "", ""),
+            ([320, 240], [[1.5, 2, LEVELS], [1, 2, LEVELS]], "", ""),
+            ([320, 240], [["1", 2, LEVELS], [1, 2, LEVELS]], "", ""),
+            ([320, 240], [[None, 2, LEVELS], [1, 2, LEVELS]], "", ""),
+            ([320, 240], [[1, 2, LEVELS[1:]], [1, 2, LEVELS]], "", ""),
+            ([320, 240], [[1, 2, LEVELS + "00"], [1, 2, LEVELS]], "", ""),
+            ([320, 240], [[1, 2, 7], [1, 2, LEVELS]], "", ""),
+            ([320, 240], [[1, 2, "ü" * 144], [1, 2, LEVELS]], "", ""),
+            ([320, 240], [[1, 2], [1, 2]], "", ""),
+            ([320, 240], [1, 2], "", ""),
+            ([320, 240], 12, "", ""),
+        ]
+    ),
+    10**18,
+    -(10**18),
+    1.5,
+    b"[]",
+    b"\xff\xfe\0",
+    b"",
+    None,
+]  # fmt: skip
+
+
+def test_odd_values_in_the_cache_change_nothing(tree):
+    """Each row of each task holds each of them in turn, and the run is as one without a cache."""
+    for seed in range(8):
+        put(tree.path / "haystack" / "2006" / f"{seed}.raw", RAW + bytes(2**17) + bytes([seed]))
+        put(tree.needles / "x" / f"{seed}.raw", RAW + bytes(2**17) + bytes([seed + 4]))
+        put(tree.needles / "x" / f"{seed}.jpg", encode(draw(seed), quality=40))
+        put(tree.needles / "y" / f"{seed}.jpg", encode(draw(seed + 40)))
+    cold = outcome(tree)
+    assert outcome(tree, "--cache", "cache") == cold
+    content = (tree.path / "cache").read_bytes()
+    with sqlite3.connect(tree.path / "cache") as database:
+        tasks = dict(database.execute("SELECT task, count(*) FROM answers GROUP BY task"))
+    assert {task.split()[0] for task in tasks} == {"hash", "digest", "look"}
+    assert sum(count for task, count in tasks.items() if task.startswith("digest")) >= 32
+    step = 8  # rows of a task that hold one after the other of the values in a run
+    for start in range(0, len(ODD), step):
+        (tree.path / "cache").write_bytes(content)
+        with sqlite3.connect(tree.path / "cache") as database:
+            for task in tasks:
+                rows = database.execute("SELECT path FROM answers WHERE task = ?", (task,))
+                for number, (path,) in enumerate(rows.fetchall()):
+                    value = ODD[(start + number % step) % len(ODD)]
+                    if task == "look" and value in ("[]", b"[]"):  # an answer: nothing is seen
+                        value = "[[]]"
+                    database.execute(
+                        "UPDATE answers SET answer = ? WHERE task = ? AND path = ?",
+                        (value, task, path),
+                    )
+        assert outcome(tree, "--cache", "cache") == cold, ODD[start : start + step]
+        # what was found out in their place is kept
+        assert outcome(tree, "--cache", "cache") == cold, ODD[start : start + step]
+
+
+def test_a_file_dated_past_all_years_ends_nothing(tree):
+    put(tree.needles / "x" / "1.jpg", encode(draw(1), quality=60))
+    put(tree.needles / "y" / "a.jpg", draw(50))
+    put(tree.needles / "y" / "a.raw", RAW)
+    late = [
+        tree.needles / "x" / "1.jpg",
+        tree.needles / "y" / "a.jpg",
+        tree.needles / "y" / "a.raw",
+    ]
+    for path in (*late, tree.path / "haystack" / "2006" / "1.jpg"):
+        try:
+            os.utime(path, ns=(2**63 + 10**18, 2**63 + 10**18))
+        except (OSError, OverflowError):
+            pytest.skip("the file system knows no such time")
+        if path.stat().st_mtime_ns < 2**63:
+            pytest.skip("the file system knows no such time")
+    for _ in range(2):
+        done = tree.run("--cache", "cache", "--report", "table.csv")
+        assert (done.status, done.printed, done.warnings) == (0, ["y"], [])
+    assert len(kept(tree.path / "cache")) == 10
+
+
+@pytest.mark.parametrize("kind", ["text", "photograph", "database"])
+def test_a_file_that_is_no_cache_of_ours_is_left_alone(tree, kind):
+    cache = tree.path / "precious"
+    if kind == "database":
+        with sqlite3.connect(cache) as database:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("CREATE TABLE hashes (path, hash)")
+    else:
+        cache.write_bytes(b"a diary" if kind == "text" else encode(draw(1)))
+    before = cache.read_bytes()
+    done = tree.run("--cache", "precious")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("[ERROR] cannot use the cache precious: ")
+    assert done.err.count("\n") == 1 and cache.read_bytes() == before
+
+
+def test_an_older_cache_of_ours_becomes_a_new_one(tree):
+    with sqlite3.connect(tree.path / "cache") as database:
+        database.execute(f"PRAGMA application_id = {0x64486173}")
+        database.execute("CREATE TABLE fingerprints (path, fingerprint)")
+        database.execute("CREATE TABLE hashes (path, hash)")
+    assert outcome(tree, "--cache", "cache") == outcome(tree)
+    with sqlite3.connect(tree.path / "cache") as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master")]
+    assert tables == ["answers"] and len(kept(tree.path / "cache")) == 8
+
+
+def test_a_damaged_cache_ends_with_one_line(needles):
+    needles.run("--cache", "cache")
+    content = (needles.path / "cache").read_bytes()
+    for damaged in (content[:5000], content[:4096] + b"x" * (len(content) - 4096)):
+        (needles.path / "cache").write_bytes(damaged)
+        done = needles.run("--cache", "cache")
+        assert done.status == 2 and done.err.startswith("[ERROR] cannot ")
+        assert done.err.count("\n") == 1 and "name a new file" in done.err
+
+
+def test_an_empty_file_becomes_a_cache(tree):
+    (tree.path / "cache").touch()
+    assert tree.run("--cache", "cache").status == 0
+    assert len(kept(tree.path / "cache")) == 8
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+def test_a_killed_run_resumes(tree):
+    picture = encode(draw(1, 1600, 1200), ".png")
+    for count in range(120):
+        put(tree.path / "haystack" / f"{count}.png", picture)
+    put(tree.needles / "x" / "a.jpg", draw(50))
+    cache = tree.path / "cache"
+    arguments = command("-a", "haystack", "-n", "needles", "--cache", "cache", "--jobs", "1")
+    run = subprocess.Popen(arguments, cwd=tree.path, stdout=subprocess.PIPE)
+    while run.poll() is None and not begun(cache):
+        time.sleep(0.02)
+    run.send_signal(signal.SIGKILL)
+    out, _ = run.communicate()
+    assert run.returncode == -signal.SIGKILL and b"processed" not in out
+    paths = kept(cache)
+    assert 0 < len(paths) < 128
+    without_contents(paths)
+    done = tree.run("--cache", "cache")
+    assert (done.status, done.warnings) == (0, []) and "processed 128 images" in done.out
+    assert done.printed == ["x"] and len(kept(cache)) == 129
+
+
+def begun(cache):
+    """Whether a run has put something into its cache."""
+    return cache.exists() and cache.stat().st_size > 0 and len(kept(cache)) > 0
+
+
+def test_two_runs_share_a_cache(needles):
+    arguments = command("-a", "haystack", "-n", "needles", "--cache", "cache")
+    both = [subprocess.Popen(arguments, cwd=needles.path, **PIPES) for _ in range(2)]
+    expected = needles.run()
+    for run in both:
+        out, err = run.communicate()
+        assert (run.returncode, untimed(out), err) == (0, untimed(expected.out), expected.err)
+    assert len(kept(needles.path / "cache")) == 38
+
+
+# ------------------------------------------------------------------------------------------------
+# The cluster
+# ------------------------------------------------------------------------------------------------
+
+
+def test_dask_is_missing_or_does_not_answer(tree):
+    (tree.path / "without").mkdir()
+    (tree.path / "without" / "distributed.py").write_text("raise ImportError('no distributed')")
+    without = {**os.environ, "PYTHONPATH": str(tree.path / "without")}
+    done = tree.run("--dask", "tcp://127.0.0.1:9", env=without)
+    assert (done.status, done.out) == (2, "") and done.err.count("\n") == 1
+    assert "pip install distributed" in done.err
+    for address in ("tcp://127.0.0.1:9", "nonsense://x"):
+        done = tree.run("--dask", address)
+        assert (done.status, done.out) == (2, "") and done.err.count("\n") == 1
+        assert "no Dask scheduler answers at " + address in done.err
+
+
+def cluster_of(workers, threads=1):
+    from distributed import LocalCluster
+
+    return LocalCluster(
+        n_workers=workers, threads_per_worker=threads, processes=True, dashboard_address=None
+    )
+
+
+def test_a_cluster_one_of_whose_workers_dies(needles):
+    from distributed import Client
+
+    for count in range(150):
+        put(needles.path / "haystack" / f"{count}.png", draw(count + 200, 1200, 900))
+    put(needles.needles / "raw" / "same.raw", RAW)
+    put(needles.path / "haystack" / "same.raw", RAW)
+    expected = outcome(needles)
+    (needles.path / "table.csv").unlink()
+    with cluster_of(2) as cluster, Client(cluster) as client:
+        arguments = command(
+            "-a", "haystack", "-n", "needles", "--dask", cluster.scheduler_address,
+            "--cache", "cache", "--report", "table.csv",
+        )  # fmt: skip
+        run = subprocess.Popen(arguments, cwd=needles.path, **PIPES)
+        workers = client.run(os.getpid)
+        while run.poll() is None and not any(client.has_what().values()):
+            time.sleep(0.05)
+        os.kill(next(iter(workers.values())), signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+        out, err = run.communicate(timeout=300)
+        assert run.returncode == 0 and client.run(os.getpid) != workers
+    assert (untimed(out), err, (needles.path / "table.csv").read_bytes()) == expected
+    assert outcome(needles, "--cache", "cache") == expected
+
+
+@pytest.mark.skipif(not linux, reason="reads Linux's count of memory")
+def test_a_worker_decodes_one_large_picture_at_a_time(tree):
+    from distributed import Client
+
+    for number in range(32):  # four tasks, each with a picture of 144 megapixels
+        large = number % 8 == 0
+        put(
+            tree.path / "mixed" / f"{number:02}.png",
+            png_that_claims(12000, 12000) if large else draw(number),
+        )
+    with cluster_of(1, threads=4) as cluster, Client(cluster) as client:
+        done = tree.run("--dask", cluster.scheduler_address, haystack=("mixed",))
+        (status,) = client.run(lambda: pathlib.Path("/proc/self/status").read_text()).values()
+    assert done.status == 0 and "processed 32 images" in done.out
+    peak = int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 2**20
+    assert 0.5 < peak < 1.5
+
+
+def test_a_scheduler_that_dies_ends_the_run(tree):
+    picture = encode(draw(1, 2400, 1800), ".png")
+    for count in range(200):
+        put(tree.path / "haystack" / f"{count:03}.png", picture)
+    put(tree.needles / "x" / "1.jpg", encode(draw(1)))
+    starter = (
+        "import sys, time\n"
+        "from distributed import LocalCluster\n"
+        "if __name__ == '__main__':\n"
+        "    cluster = LocalCluster(n_workers=int(sys.argv[1]), threads_per_worker=1,\n"
+        "                           processes=True, dashboard_address=None)\n"
+        "    print(cluster.scheduler_address, flush=True)\n"
+        "    time.sleep(300)\n"
+    )
+    put(tree.path / "cluster.py", starter.encode())
+    arguments = [sys.executable, tree.path / "cluster.py", "1"]
+    cluster = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    address = cluster.stdout.readline().strip()
+    run = subprocess.Popen(
+        command("-a", "haystack", "-n", "needles", "--dask", address, "--cache", "cache"),
+        cwd=tree.path,
+        **PIPES,
+    )
+    cache = tree.path / "cache"
+    while run.poll() is None and not begun(cache):
+        time.sleep(0.05)
+    before = len(kept(cache))
+    os.kill(cluster.pid, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+    out, err = run.communicate(timeout=30)
+    cluster.wait()
+    assert (run.returncode, err) == (2, f"[ERROR] the Dask scheduler at {address} is gone\n")
+    assert "processed" not in out
+    assert 0 < before <= len(kept(cache)) < 208
+
+
+def test_a_cluster_without_workers_is_waited_for(tree):
+    put(tree.needles / "x" / "1.jpg", encode(draw(1)))
+    with cluster_of(0) as waiting:
+        timer = threading.Timer(15, waiting.scale, [1])
+        timer.start()
+        done = tree.run("--dask", waiting.scheduler_address)
+        timer.join()
+    assert done.status == 0 and "processed 8 images" in done.out and done.printed == []
+    (warning,) = done.warnings  # once
+    assert warning.startswith("waiting for ")
+    assert f"of the Dask scheduler at {waiting.scheduler_address}" in warning

@@ -219,6 +219,8 @@ def list_all(args):
     for listing in (*library, needles):
         list_files(listing, is_listed, ours)
         tell_what_is_left_out(listing)
+        if not listing.files and listing.root != args.copy_missing:
+            warn(f"{listing.root}: no photographs and no videos")
     heic = sum(each.heic for each in (*library, needles))
     if heic and not args.dask and not pillow_heif():
         advice = 'to decode them, run: python -m pip install "pillow-heif>=1.8"'
@@ -292,7 +294,16 @@ def folder_ids(folder):
     """Return the set of what a folder is known by: its real path, and its device and inode."""
     info = os.stat(folder)
     inode = {(info.st_dev, info.st_ino)} if info.st_ino else set()  # some drives have none
-    return inode | {os.path.normcase(os.path.realpath(folder))}
+    return inode | {os.path.normcase(real_path(folder))}
+
+
+@functools.cache
+def real_path(folder):
+    """Return os.path.realpath of a folder, by that of the one above: of a deep tree each once."""
+    above, name = os.path.split(folder)
+    if not above or name in ("", os.curdir, os.pardir) or os.name == "nt" or os.path.islink(folder):
+        return os.path.realpath(folder)
+    return os.path.join(real_path(above), name)
 
 
 def tell_what_is_left_out(listing):
@@ -306,8 +317,6 @@ def tell_what_is_left_out(listing):
     if listing.hidden:
         skipped = f"{len(listing.hidden):,} hidden photographs and videos are not searched for"
         warn(f"{root}: {skipped}, such as {min(listing.hidden)}")
-    if not listing.files:
-        warn(f"{root}: no photographs and no videos")
     clouds = os.name == "nt" or sys.platform == "darwin"
     away = sum(map(is_online_only, listing.files)) if clouds else 0
     if away:
@@ -859,7 +868,7 @@ def hash_photo(question, keeps_view):
 WAYS = {"article": 1, "library": 1, "needle": 2, "rotated": len(TURNS)}
 
 
-def checked_photo(row):
+def checked_photo(row, _):
     """Return the Photo that a row of the cache or of a worker holds, or raise one of ODD."""
     path, size, found, only_bytes, problem, _ = row
     found = tuple(Print(*each) for each in found)
@@ -900,7 +909,7 @@ class Question(typing.NamedTuple):
 
 class Task(typing.NamedTuple):
     answer: typing.Callable  # (Question, whether to keep views) -> an answer; or it raises
-    checked: typing.Callable  # what a cache or a worker gave -> the answer, or ValueError
+    checked: typing.Callable  # (what a cache or a worker gave, Question) -> the answer, or ODD
     is_kept: bool = True  # in the cache
 
 
@@ -936,7 +945,7 @@ class Team:
         kept = {}
         for place, answer in self.cache.find(name, batch) if self.keeps(name) else ():
             try:
-                kept[place] = TASKS[name].checked(json.loads(answer))
+                kept[place] = TASKS[name].checked(json.loads(answer), batch[place])
             except ODD:  # somebody has changed it; it is asked anew
                 continue
         rest = [question for place, question in enumerate(batch) if place not in kept]
@@ -1008,11 +1017,14 @@ def open_cluster(scheduler):
         # A worker runs elsewhere, and of a tuple with names Dask makes a plain one.
         plain = [(tuple(map(os.path.abspath, each.paths)), each.details) for each in questions]
         future = client.submit(module.answer_batch, name, plain, retries=2, pure=False)
-        return lambda: [checked(name, *answer) for answer in wait(future)]
+        return lambda: [
+            checked(name, question, *answer)
+            for question, answer in zip(questions, wait(future), strict=True)
+        ]
 
-    def checked(name, answer, problem):
+    def checked(name, question, answer, problem):
         try:
-            return (None, problem) if problem else (TASKS[name].checked(answer), "")
+            return (None, problem) if problem else (TASKS[name].checked(answer, question), "")
         except ODD:
             return None, "a worker's answer is of another form"
 
@@ -1126,6 +1138,7 @@ class Cache:
 NEAR = 24  # of 128 bits: what differs in no more is a candidate
 LOOK_ALIKE = 28  # of 128 bits: what differs in no more is shown beside what is missing
 CORRELATION = 0.9  # of 9 x 8 levels: ordinary edits have 0.94 and more
+RANKED = 64  # of what is near: hundreds of copies of one picture take no longer
 OPENED = 5  # candidates that are opened for a needle, at most
 
 
@@ -1191,7 +1204,7 @@ class Haystack:
 
     def look_alike(self, photo):
         """Return the path of what is nearest to a Photo, as it is or mirrored; else nothing."""
-        near = sorted(self.near(photo.prints, LOOK_ALIKE, -1))
+        near = sorted(self.near(photo.prints, LOOK_ALIKE, 0.6))
         return next((each[2] for each in near if not is_same_file(each[2], photo.path)), "")
 
     def near(self, prints, most, correlation=CORRELATION):
@@ -1205,9 +1218,11 @@ class Haystack:
                 bits = sum(self.bits_apart(sought, places))
                 differences = np.abs(levels[1:] - levels[0]).mean(1)
                 is_near = (levels[1:] * levels[0]).mean(1) >= correlation
-                for number in np.flatnonzero(is_near):
-                    path = self.paths[places[number]]
-                    found.append((int(bits[number]), float(differences[number]), path, turn))
+                differences[~is_near] = np.inf
+                for number in np.argsort(differences, kind="stable")[:RANKED]:
+                    if is_near[number]:
+                        path = self.paths[places[number]]
+                        found.append((int(bits[number]), float(differences[number]), path, turn))
         return found
 
     def within(self, sought, most):
@@ -1445,7 +1460,7 @@ def digest(question, _):
     return result.hexdigest()
 
 
-def checked_digest(value):
+def checked_digest(value, _):
     if len(bytes.fromhex(value)) != 16:
         raise ValueError("no digest")
     return value
@@ -1456,8 +1471,8 @@ def checked_digest(value):
 # ------------------------------------------------------------------------------------------------
 
 # Measured on 4,000 pairs of copies and edits, and 3,300 of different pictures that are alike.
-LONGER_SIDE = 400  # pixels, to which both pictures are brought
-WINDOW = 5  # pairs of pixels a side
+LONGER_SIDE = 384  # pixels, to which both pictures are brought
+WINDOW = 6  # pairs of pixels a side
 NOISE = 16  # squared grey levels: what structure is below this counts little
 LEAST_STRUCTURE = 0.7  # of 1, in the window that is least alike
 MOST_APART = 0.75  # spreads by which levels of 9 x 8 boxes may differ, once fitted
@@ -1490,13 +1505,13 @@ def look(question, _):
     return lesser
 
 
-def checked_look(row):
+def checked_look(row, question):
     """Return the tuple that a row of the cache or of a worker holds, or raise ValueError."""
     if row:
         place, width, height, why = row
         if not (type(place) is type(width) is type(height) is int and type(why) is str):
             raise ValueError("not what look returns")
-        if not (0 <= place < OPENED and 0 < width < 2**32 and 0 < height < 2**32):
+        if not (0 <= place < len(question.paths) - 1 and 0 < width < 2**32 and 0 < height < 2**32):
             raise ValueError("not what look returns")
     return tuple(row)
 
@@ -1542,7 +1557,7 @@ def structures_agree(image, other):
     one *= gain_of(image, other)
     half = max(1, one.shape[1] // 2), max(1, one.shape[0] // 2)
     ones, twos, both = (
-        # halved, and then five of these: windows of ten pixels, at every second one
+        # halved, and then six of these: windows of twelve pixels, at every second one
         cv2.blur(cv2.resize(product, half, interpolation=cv2.INTER_AREA), (WINDOW, WINDOW)) + NOISE
         for product in (one * one, two * two, one * two)
     )
@@ -1599,7 +1614,7 @@ TASKS = {
     "digest": Task(digest, checked_digest),
     "hash": Task(hash_photo, checked_photo),
     "look": Task(look, checked_look),
-    "picture": Task(lambda *asked: picture_of(*asked), str, is_kept=False),
+    "picture": Task(lambda *asked: picture_of(*asked), lambda text, _: str(text), is_kept=False),
 }
 
 
@@ -1621,6 +1636,10 @@ class Directory(typing.NamedTuple):
     @property
     def found(self):
         return self.count("found", "lesser")
+
+    @property
+    def is_to_see(self):
+        return self.count("found") < len(self.findings) or not self.findings
 
     @property
     def is_found_in_part(self):
@@ -1763,7 +1782,8 @@ def page_report(directories, args, team):
         + ", ".join(f"{statuses[each]:,} {each}" for each in order)
         + f".{note if left_out else ''}",
         index="".join(
-            f'<tr><td><a href="#f{number}">{escaped(each.name)}</a>'
+            f"<tr{'' if each.is_to_see else ' class=whole'}><td>"
+            f'<a href="#f{number}">{escaped(each.name)}</a>'
             + "".join(f"<td>{each.count(status) or ''}" for status in order)
             for number, each in enumerate(directories)
         ),
@@ -1795,10 +1815,11 @@ def page_section(number, directory, shown, room):
     path = os.path.abspath(directory.path)
     fold = f"<details><summary>{len(found):,} found</summary><ul>{''.join(found[:room])}</ul>"
     return (
-        f'<section id="f{number}"{"" if items or not directory.findings else " class=whole"}>'
+        f'<section id="f{number}"{"" if directory.is_to_see else " class=whole"}>'
         f"<h2>{escaped(directory.name)}</h2>\n<p>{directory.summary}: "
         f'<a href="{address_of(path)}"><code>{escaped(path)}</code></a></p>\n'
-        f"<ul>{''.join(items)}</ul>{fold + '</details>' if found else ''}</section>\n"
+        f"{'<ul>' + ''.join(items) + '</ul>' if items else ''}"
+        f"{fold + '</details>' if found else ''}</section>\n"
     )
 
 
@@ -1813,7 +1834,7 @@ def caption_of(finding):
     text = f"<b>{finding.status}</b>{': ' if why else ''}{why}"
     if finding.twin:
         text += f"; the same file also in {escaped(os.path.dirname(finding.twin))}"
-    return f"{text}<br>{finding.modified} {in_bytes(finding.bytes)}"
+    return f"{text}<br>{finding.modified}, {in_bytes(finding.bytes)}"
 
 
 def figure(path, caption, shown):
@@ -1913,7 +1934,7 @@ PAGE = string.Template("""<!DOCTYPE html>
   td, th { text-align: right; padding: .1rem .3rem; border-bottom: 1px solid #8884 }
   td:first-child, th:first-child { text-align: left } th { overflow-wrap: normal; font-size: .8rem }
   body:has(#only:checked) :is(.whole, section > details, tr.whole) { display: none }
-  ul { list-style: none; padding: 0; display: grid; gap: 1rem;
+  ul { list-style: none; padding: 0; display: grid; gap: 1rem; grid-auto-flow: dense;
        grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)) }
   section, li { content-visibility: auto; contain-intrinsic-size: auto 16rem }
   li { display: flex; gap: .5rem; padding: .5rem; border: 1px solid #8886; border-radius: .5rem;
@@ -1925,17 +1946,17 @@ PAGE = string.Template("""<!DOCTYPE html>
   img, .none { display: block; width: 100%; height: 11rem; object-fit: contain;
                background: #8882; font-size: .8rem }
   .none { box-sizing: border-box; padding: 1rem; text-align: center; height: 4rem }
-  small { opacity: .8 }
+  small { opacity: .8 } .made { margin-top: 2rem }
 </style>
 <main>
 <h1>$title</h1>
 <p>$totals</p>
 <p><label><input type="checkbox" id="only"> only what is missing</label></p>
-<table><tr><th>folder<th>missing<th>lesser<th>unreadable<th>found
+<table><tr><th>folder<th>missing<th>lesser<th>un&shy;readable<th>found
 $index</table>
 $sections
-<p><small>Made on $made by <code>$call</code>. A folder that was found is still worth a look,
-before you throw it away.</small></p>
+<p class="made"><small>Made on $made by <code>$call</code>. A folder that was found is
+still worth a look, before you throw it away.</small></p>
 </main>
 </html>
 """)
@@ -2341,6 +2362,6 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         end("interrupted", 130)
     except OSError as error:
-        end(error)
+        end(str(error))
     except sqlite3.Error as error:
         end(f"cannot read the cache: {error}; name a new file")

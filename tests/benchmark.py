@@ -607,7 +607,7 @@ def growth_tables(sizes, hash_counts, scratch):
 # The chart
 # ------------------------------------------------------------------------------------------------
 
-TIMED = re.compile(r"### ([\d,]+ large JPEGs)")
+TIMED = re.compile(r"### ([\d,]+ (large|small) JPEGs)")
 
 
 def rows_below(text, title):
@@ -644,16 +644,14 @@ def draw_charts(text):
     above.set(xlim=(-3, 103), xlabel="copies found, of 100")
     above.grid(color="#dddddd")
     above.legend(loc="lower center", bbox_to_anchor=(0.4, 1), ncols=3, frameon=False)
-    times = {
-        row[0].replace("`", ""): row[1]
-        for row in rows_below(text, next(TIMED.finditer(text))[1])[2:]
-    }
+    timed = TIMED.search(text)
+    times = {row[0].replace("`", ""): row[1] for row in rows_below(text, timed[1])[2:]}
     names = [name for name in times if "djpeg" not in name and times[name] != "not installed"]
     values = [float(times[name].split()[0]) for name in names]
     bars = below.barh(names, values, color=["#0b4f8a", *["#b8b8b8"] * (len(names) - 1)])
     below.bar_label(bars, [f" {value:.1f}" for value in values])
     below.set(
-        xlabel="time taken on large JPEGs, as a multiple of ours", xlim=(0, max(values) * 1.1)
+        xlabel=f"time taken on {timed[2]} JPEGs, as a multiple of ours", xlim=(0, max(values) * 1.1)
     )
     for axes in (above, below):
         axes.invert_yaxis()

@@ -2,6 +2,7 @@
 
 import doctest
 import os
+import pathlib
 import shutil
 import subprocess
 
@@ -24,7 +25,7 @@ from conftest import (
     untimed,
     with_orientation,
 )
-from hash_and_search import dhash
+from hash_and_search import decode, dhash
 
 
 def test_dhash_is_the_articles_to_the_bit():
@@ -154,17 +155,25 @@ def test_the_sample_as_the_readme_shows_it():
 
 
 def test_the_sample_is_what_the_code_draws(tmp_path):
-    from make_samples import HAYSTACK, UNSEEN, save
+    from make_samples import HAYSTACK, UNSEEN, draw_what_is_special, save
 
     for folder, scenes in [*HAYSTACK.items(), *UNSEEN.items()]:
         name, scene, light, seed = scenes[0]
-        tracked = TOP / ("needles" if folder in UNSEEN else "haystack") / folder / name
-        drawn = tmp_path / name
-        save(drawn, scene(seed, light))
-        first, second = (hash_of(path.read_bytes()) for path in (tracked, drawn))
-        assert (first ^ second).bit_count() <= 2
+        save(
+            tmp_path / ("needles" if folder in UNSEEN else "haystack") / folder / name,
+            scene(seed, light),
+        )
+    source = pathlib.Path("haystack", "2007", "Norway", "DSC_1043.jpg")
+    (tmp_path / source).write_bytes((TOP / source).read_bytes())
+    draw_what_is_special(tmp_path / "haystack", tmp_path / "needles")
+    drawn = [path for path in tmp_path.rglob("*.*") if path.is_file()]
+    assert len(drawn) == len(HAYSTACK) + len(UNSEEN) + 6
+    for path in drawn:
+        first, second = (each.read_bytes() for each in (path, TOP / path.relative_to(tmp_path)))
+        assert decode(first)[1] == decode(second)[1]
+        assert (hash_of(first) ^ hash_of(second)).bit_count() <= 2
     every = sorted([*(TOP / "haystack").rglob("*.jpg"), *(TOP / "needles" / "PIX").iterdir()])
     hashes = [hash_of(path.read_bytes()) for path in every]
-    assert len(hashes) == 52
+    assert len(hashes) == 53
     for i, first in enumerate(hashes):
         assert all((first ^ second).bit_count() > 8 for second in hashes[:i])

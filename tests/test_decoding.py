@@ -254,17 +254,17 @@ def test_an_older_pillow_heif_is_not_used(tree):
 
 def test_heic_and_its_jpeg_copies_find_each_other(tree):
     for seed in range(6):
-        put(tree.path / "haystack" / f"{seed}.heic", heic(draw(30 + seed, 640, 480)))
-        put(tree.path / "haystack" / f"{seed}.jpg", draw(40 + seed, 640, 480))
-        copy = encode(draw(30 + seed, 640, 480), quality=40)
+        put(tree.path / "haystack" / f"{seed}.heic", heic(draw(30 + seed)))
+        put(tree.path / "haystack" / f"{seed}.jpg", draw(40 + seed))
+        copy = encode(draw(30 + seed), quality=40)
         put(tree.needles / "JPEG" / f"{seed}.jpg", copy)
-        put(tree.needles / "HEIC" / f"{seed}.HEIC", heic(draw(40 + seed, 640, 480), quality=60))
+        put(tree.needles / "HEIC" / f"{seed}.HEIC", heic(draw(40 + seed), quality=60))
         for orientation, turns in ((3, 2), (6, 1), (8, 3)):
-            turned = np.ascontiguousarray(np.rot90(draw(40 + seed, 640, 480), turns))
+            turned = np.ascontiguousarray(np.rot90(draw(40 + seed), turns))
             content = heic(turned, orientation)
             assert b"irot" in content
             put(tree.needles / f"turned {orientation}" / f"{seed}.hif", content)
-    put(tree.needles / "phone's" / "a.jpg", heic(draw(30, 640, 480)))  # a HEIC named .jpg
+    put(tree.needles / "phone's" / "a.jpg", heic(draw(30)))  # a HEIC named .jpg
     put(tree.needles / "other" / "a.heic", heic(draw(60)))
     put(tree.needles / "other" / "JPEG.heic", draw(61).tobytes())
     put(tree.needles / "really a JPEG" / "a.heic", encode(draw(1)))

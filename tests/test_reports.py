@@ -385,7 +385,8 @@ def test_a_page_of_many_needles():
     assert "38,000 more that are found stand in a table only (--report table.csv)" in page
     assert page.count('<a href="#f') == page.count("<section ") == 800
     # what is missing stands on it however much is found
-    directories.append(Directory("z", "n/z", [Finding("n/z/a.nef", "missing", bytes=1)]))
+    missing = [Directory("z", "n/z", [Finding("n/z/a.nef", "missing", bytes=1)])]
+    directories = directories[:41] + missing
     page = page_report(directories, SimpleNamespace(needles="n"), Team(1)).decode()
     assert page.count('<li class="missing">') == 1
     assert page.index('<a href="#f0">z<') < page.index('<a href="#f1">0<')
@@ -534,7 +535,7 @@ def test_a_caption_says_what_there_is_to_know(gallery):
         )
         size = path.stat().st_size
         shown = f"{size} bytes" if size < 1000 else f"{size / 1000:.{int(size < 9950)}f} KB"
-        assert caption.endswith(f"\n2014-12-24 18:03 {shown}"), name
+        assert re.search(rf"\n2014-12-24 18:03,? {shown}$", caption), name
     said = {name: caption.partition("\n")[0] for name, (caption, _) in captions.items()}
     others = {name: beside for name, (_, beside) in captions.items()}
     smaller = "library copy is smaller: 320 x 240 (this one 640 x 480)"
@@ -601,7 +602,7 @@ def test_the_index_leads_to_the_folders(gallery, browser):
     browser.load(gallery.page)
     rows = browser.run(
         "return [...document.querySelectorAll('table tr')].map(row =>"
-        " [...row.cells].map(cell => cell.textContent.trim()))"
+        " [...row.cells].map(cell => cell.textContent.trim().replace('\\xad', '')))"
     )
     film = gallery.has_film
     assert rows[0] == ["folder", "missing", "lesser", "unreadable", "found"]

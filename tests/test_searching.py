@@ -537,7 +537,7 @@ def test_files_of_one_size_are_told_apart_behind_the_first_64_kilobytes(tree):
 
 
 def calls(tree, *options, **roots):
-    """Return how many functions a run calls, and how often it asks for or opens a file.
+    """Return how many functions a run calls, how often it asks for or opens a file, or opens one.
 
     As the interpreter counts them, on all threads, and not in seconds.
     """
@@ -547,13 +547,14 @@ def calls(tree, *options, **roots):
         "def count(frame, event, arg):\n"
         "    calls['all'] += 1\n"
         "    if event == 'c_call' and arg.__name__ in asking: calls['files'] += 1\n"
+        "    if event == 'c_call' and arg.__name__ == 'open': calls['opened'] += 1\n"
         "sys.argv = sys.argv[1:]\n"
         "sys.path.insert(0, os.path.dirname(sys.argv[0]))\n"
         "import hash_and_search\n"
         "threading.setprofile(count); sys.setprofile(count)\n"
         "hash_and_search.main()\n"
         "sys.setprofile(None)\n"
-        "print(calls['all'], calls['files'])\n"
+        "print(calls['all'], calls['files'], calls['opened'])\n"
     )
     needles = roots.get("needles", "needles")
     arguments = [sys.executable, "-c", profile, SCRIPT, "-a", "haystack", "-n", needles]
@@ -578,10 +579,23 @@ def test_of_one_size_four_times_as_many_files_take_no_more_than_four_times_the_w
             put(tree.path / "haystack" / f"{count}.arw", fill + mine * 200)
             put(tree.needles / "x" / f"{count}.arw", fill + theirs * 200)
         counts.append(calls(tree))
-    (all_of_few, files_of_few), (all_of_many, files_of_many) = counts
+    (all_of_few, files_of_few, _), (all_of_many, files_of_many, _) = counts
     assert files_of_few > 100  # so they are counted
     assert files_of_many <= 5 * files_of_few
     assert all_of_many <= 5 * all_of_few
+
+
+def test_what_has_a_size_of_its_own_is_not_compared(tree):
+    opened = []
+    for number in (50, 200):
+        for count in range(number):
+            put(tree.path / "haystack" / f"{count}.arw", b"x" * (count + 1))
+            put(tree.needles / "x" / f"{count}.arw", b"x" * (count + 1001))
+        opened.append(calls(tree)[2])
+    assert opened[1] - opened[0] <= 150  # each needle once, to see whether it can be read
+    for count in range(200):
+        put(tree.path / "haystack" / f"{count}.arw", b"y" * (count + 1001))
+    assert calls(tree)[2] >= opened[1] + 400
 
 
 @pytest.mark.parametrize("where", ["haystack", "haystack/import"])

@@ -1506,12 +1506,13 @@ def look(question, _):
 
 
 def checked_look(row, question):
-    """Return the tuple that a row of the cache or of a worker holds, or raise ValueError."""
+    """Return the tuple that a row of the cache or of a worker holds, or raise one of ODD."""
+    if not isinstance(row, list | tuple):
+        raise ValueError("not what look returns")
     if row:
         place, width, height, why = row
-        if not (type(place) is type(width) is type(height) is int and type(why) is str):
-            raise ValueError("not what look returns")
-        if not (0 <= place < len(question.paths) - 1 and 0 < width < 2**32 and 0 < height < 2**32):
+        struct.pack("III", place, width, height)
+        if place >= len(question.paths) - 1 or type(place) is bool or type(why) is not str:
             raise ValueError("not what look returns")
     return tuple(row)
 

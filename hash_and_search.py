@@ -18,10 +18,9 @@ one thing added: the hashes propose, and a look at both pictures decides. From t
   7 Copying        Findings -> what the library lacks, copied to a folder
   8 The command    the options, the screen, the exit status
 
-Too rare to earn their lines, and therefore refused: fill bytes in a JPEG's header (it is decoded
-whole, which takes longer); what only transparency or the lowest of 16 bits show, and PBM to PAM,
-which may hold several pictures (their bytes are compared); the C libraries' own lines on a
-console of Windows.
+Too rare to earn their lines, and therefore refused: what only transparency or the lowest of 16
+bits show, and PBM to PAM, which may hold several pictures (their bytes are compared); the C
+libraries' own lines on a console of Windows.
 """
 
 import os
@@ -587,6 +586,9 @@ def jpeg_header(data):
     place, frame = 2, {}
     while data[place : place + 1] == b"\xff" and place < len(data) - 9:
         kind = data[place + 1]
+        if kind == 0xFF:  # a fill byte
+            place += 1
+            continue
         if kind == 0xDA:
             return JpegHeader(**frame, scan=place)
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
@@ -1528,7 +1530,8 @@ def is_same_picture(image, other):
     Both are uint8, greyscale (height, width) or BGR (height, width, 3).
     """
     smaller = min(image.shape[:2], other.shape[:2], key=math.prod)
-    scale = min(1, LONGER_SIDE / max(smaller))
+    scale = LONGER_SIDE / max(smaller)
+    scale = scale if scale < 0.95 else 1  # for a few pixels it is not worth the time
     size = tuple(max(1, round(side * scale)) for side in smaller[::-1])
     # Linear resizing would lose 8 in 100 copies of screenshots.
     greys = [

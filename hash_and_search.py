@@ -24,10 +24,14 @@ libraries' own lines on a console of Windows.
 """
 
 import os
-import signal
 
-if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # while the imports take their time
+try:
+    import signal
+
+    if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # while the imports take their time
+except KeyboardInterrupt:
+    os._exit(130)
 
 import argparse
 import array
@@ -146,7 +150,8 @@ def main():
     tell_the_end(args, directories)
     write_reports(args, directories, team)
     copy_missing(args, directories)
-    return int(args.exit_code and bool(all_of(directories, "missing", "unreadable")))
+    is_lacking = all_of(directories, "missing", "unreadable") or needles.unlisted
+    return int(args.exit_code and bool(is_lacking))
 
 
 # ------------------------------------------------------------------------------------------------
@@ -536,7 +541,8 @@ def to_grey(image):
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
 
 
-JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", b"\xff\xda"
+MOST_SCANS = 100  # ordinary progressive JPEGs have ten
 REDUCED = {
     8: (cv2.IMREAD_REDUCED_GRAYSCALE_8, cv2.IMREAD_REDUCED_COLOR_8),
     4: (cv2.IMREAD_REDUCED_GRAYSCALE_4, cv2.IMREAD_REDUCED_COLOR_4),
@@ -554,8 +560,8 @@ def decode_jpeg(data, colours):
     if header.is_progressive:
         if not is_whole:  # it decodes, but blurred
             raise ValueError("the end of the file is missing, and with it its details")
-        if data.count(b"\xff\xda") > 100:
-            raise ValueError("a JPEG of more than 100 scans")
+        if data.count(JPEG_SCAN) > MOST_SCANS:  # 3,000 took 55 seconds
+            raise ValueError(f"a JPEG of more than {MOST_SCANS} scans")
     image = imdecode(data, REDUCED[scale][colours])
     if not is_whole:
         # libjpeg fills what is missing with grey 128; two stumps would look like copies.
@@ -1324,12 +1330,14 @@ def search(needles, way, haystack, team):
 
 
 def with_file(finding, twin):
-    try:
+    """Return a finding with the size and the time of its file, and its twin."""
+    with contextlib.suppress(OSError):  # it has vanished
         info = os.stat(finding.needle)
-        modified = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.st_mtime))
-        return finding._replace(bytes=info.st_size, modified=modified, twin=twin)
-    except (OSError, OverflowError, ValueError):  # it has vanished, or is dated past all years
-        return finding
+        finding = finding._replace(bytes=info.st_size, twin=twin)
+        with contextlib.suppress(OSError, OverflowError, ValueError):  # dated past all years
+            modified = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.st_mtime))
+            finding = finding._replace(modified=modified)
+    return finding
 
 
 def compared(files):
@@ -1685,7 +1693,7 @@ def tell_the_end(args, directories):
         parts.append(f"{statuses['lesser']:,} of them lesser")
     parts.append(f"{len(missing):,} missing")
     if missing:
-        years = sorted(finding.modified[:4] for finding in missing)
+        years = sorted(finding.modified[:4] or "?" for finding in missing)
         span = years[0] if years[0] == years[-1] else f"{years[0]} to {years[-1]}"
         parts[-1] += f" ({in_bytes(sum(finding.bytes for finding in missing))}, {span})"
     if statuses["unreadable"]:
@@ -1882,8 +1890,9 @@ def picture_of(question, _):
     else:
         try:
             image = open_picture(path, colours=True)[0]
-        except BytesOnlyError:
-            image = imdecode(read(path))
+        except (BytesOnlyError, ValueError):  # its first page; what is left of a cut one
+            data = read(path)
+            image = imdecode(data) if data.count(JPEG_SCAN) <= MOST_SCANS else None
     if image is None:
         return ""
     return base64.b64encode(cv2.imencode(".jpg", shrunk(image, 240))[1]).decode()
@@ -1994,8 +2003,8 @@ class Shelf:
         """Return where a folder below the needles goes: into one that is there, in any case."""
         folder = self.root
         for name in pathlib.PurePath(relative).parts:
-            path = self.names_in(folder).get(name.casefold(), "")
-            folder = path if os.path.isdir(path) else os.path.join(folder, name)
+            path = os.path.join(folder, name)
+            folder = self.names_in(folder).setdefault(name.casefold(), path)
         return folder
 
     def place_for(self, source, relative):
@@ -2049,23 +2058,30 @@ def plan_copies(args, directories):
     """Return the (source, target) of each copy, the sources there already, and the twins' count."""
     shelf, plan, there, twice = Shelf(args.copy_missing), {}, set(), 0
     for finding in all_of(directories, "missing", "lesser", "unreadable"):
-        source = finding.needle
-        if not finding.bytes or source in plan or source in there:
+        source, relative = finding.needle, os.path.relpath(finding.needle, args.needles)
+        if not finding.bytes:
             continue
+        name = os.path.splitext(os.path.basename(relative))[0]
+        paths = sidecars_of(source)
         if finding.twin and finding.twin < source:
             twice += 1
-            continue
-        relative = os.path.relpath(source, args.needles)
-        target, is_there = shelf.place_for(source, relative)
-        named = os.path.splitext(os.path.basename(target))[0]
-        for path, rest in [(source, ""), *sidecars_of(source)]:
-            if rest and path not in plan and path not in there:
-                beside = os.path.join(os.path.dirname(relative), named + rest)
+        elif source not in plan and source not in there:
+            paths.insert(0, (source, os.path.splitext(relative)[1]))
+        for path, rest in paths:
+            if path in plan or path in there:
+                continue
+            try:
+                beside = os.path.join(os.path.dirname(relative), name + rest)
                 target, is_there = shelf.place_for(path, beside)
+            except OSError as error:
+                warn(f"cannot read {path}: {reason(error)}")
+                continue
             if is_there:
                 there.add(path)
             else:
-                plan.setdefault(path, target)
+                plan[path] = target
+            if path == source:  # its sidecars take its new name
+                name = os.path.splitext(os.path.basename(target))[0]
     return list(plan.items()), there, twice
 
 
@@ -2074,20 +2090,24 @@ def sidecars_of(path):
     folder, name = os.path.split(path)
     stem, ending = os.path.splitext(name)
     found = []
-    for other in names_beside(folder):
+    for other in sidecars_in(folder).get(stem.lower(), ()):
         rest = other[len(stem) :]
-        if not other.lower().startswith(stem.lower() + ".") or other == name:
-            continue
         middle, last = os.path.splitext(rest.lower().removeprefix(ending.lower()))
         is_googles = last == ".json" and len(middle) > 1 and GOOGLES.startswith(middle)
         if is_googles or (last in SIDECARS and not middle) or (not last and middle in SIDECARS):
             found.append((os.path.join(folder, other), rest))
-    return found
+    return [each for each in found if each[0] != path and os.path.isfile(each[0])]
 
 
 @functools.lru_cache(8)
-def names_beside(folder):
-    return sorted(os.listdir(folder))
+def sidecars_in(folder):
+    """Return {what stands before a dot: [names]} of a folder's files that may be sidecars."""
+    names = collections.defaultdict(list)
+    for name in sorted(os.listdir(folder)):
+        if os.path.splitext(name)[1].lower() in SIDECARS:
+            for dot in re.finditer(r"\.", name):
+                names[name[: dot.start()].lower()].append(name)
+    return names
 
 
 def copy_whole(source, target):
@@ -2098,7 +2118,8 @@ def copy_whole(source, target):
     os.makedirs(os.path.dirname(target), exist_ok=True)
     part = os.path.join(os.path.dirname(target), ".hash_and_search.part")
     try:
-        with open(part, "wb") as copy:
+        pathlib.Path(part).unlink(missing_ok=True)  # of a killed run, perhaps a copy's other name
+        with open(part, "xb") as copy:
             for block in blocks_of(source):
                 copy.write(block)
         info = os.stat(source)

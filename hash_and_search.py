@@ -34,7 +34,6 @@ except KeyboardInterrupt:
     os._exit(130)
 
 import argparse
-import array
 import base64
 import collections
 import concurrent.futures
@@ -1172,9 +1171,10 @@ class Haystack:
         self.all = [path for path, _ in itertools.groupby(files)]
         self.total = sum(map(is_decoded, self.all))  # photographs to be hashed
         self.count = 0  # photographs that were read
-        self.photographs = {}  # {hash: [paths]}, the article's dictionary
-        self.paths, self.rows, self.columns = [], array.array("Q"), array.array("Q")
-        self.levels = bytearray()
+        self.photographs = {}  # {hash: paths}, the article's dictionary
+        self.paths = []  # and for each its Print, of which an equal hash alone tells too little
+        self.rows, self.columns = np.empty((2, self.total), np.uint64)
+        self.levels = np.empty((self.total, 72), np.uint8)
 
     @property
     def files(self):
@@ -1185,14 +1185,15 @@ class Haystack:
         self.count += not photo.problem
         if photo.prints and self.lasts(photo.path):
             (row, column, levels), *_ = photo.prints
-            if row in self.photographs:
-                self.photographs[row].append(photo.path)
-            else:
-                self.photographs[row] = [photo.path]  # a third smaller than one that grew
+            place = len(self.paths)
+            self.rows[place], self.columns[place] = row, column
+            self.levels[place] = bytes_of(levels)
+            equal = self.photographs.get(row, ())
+            if len(equal) > 1:
+                equal.append(photo.path)
+            else:  # a tuple of one is half as large as a list
+                self.photographs[row] = [*equal, photo.path] if equal else (photo.path,)
             self.paths.append(photo.path)
-            self.rows.append(row)
-            self.columns.append(column)
-            self.levels += bytes.fromhex(levels)
 
     def lasts(self, path):
         """Whether the file at path will be there when the needles are gone."""
@@ -1226,8 +1227,7 @@ class Haystack:
         for turn, sought in enumerate(prints):
             places = self.within(sought, most)
             if places:
-                levels = np.frombuffer(self.levels, np.uint8).reshape(-1, 72)[places]
-                levels = standardised(np.vstack([bytes_of(sought.levels), levels]))
+                levels = standardised(np.vstack([bytes_of(sought.levels), self.levels[places]]))
                 bits = sum(self.bits_apart(sought, places))
                 differences = np.abs(levels[1:] - levels[0]).mean(1)
                 is_near = (levels[1:] * levels[0]).mean(1) >= correlation
@@ -1242,7 +1242,8 @@ class Haystack:
         """Return the places of what has an equal hash, or differs in so many bits or fewer."""
         found = []
         for start in range(0, len(self.paths), 2**17):  # what is between stays in the cache
-            rows, columns = self.bits_apart(sought, slice(start, start + 2**17))
+            block = slice(start, min(start + 2**17, len(self.paths)))
+            rows, columns = self.bits_apart(sought, block)
             is_near = rows + columns <= most
             if sought.row in self.photographs:
                 is_near |= rows == 0
@@ -1251,11 +1252,8 @@ class Haystack:
 
     def bits_apart(self, sought, places):
         """Return in how many bits hashes at some places differ, of rows and of columns: uint8."""
-        rows, columns = (
-            np.frombuffer(each, np.uint64)[places] for each in (self.rows, self.columns)
-        )
-        row, column = np.uint64(sought.row), np.uint64(sought.column)
-        return np.bitwise_count(rows ^ row), np.bitwise_count(columns ^ column)
+        rows = np.bitwise_count(self.rows[places] ^ np.uint64(sought.row))
+        return rows, np.bitwise_count(self.columns[places] ^ np.uint64(sought.column))
 
 
 def bytes_of(levels):

@@ -156,8 +156,10 @@ def photos(count, each):
         prints = (Print(row, column, level.tobytes().hex()) for (row, column), level in prints)
         yield Photo(f"./{number}.jpg", (640, 480), tuple(prints))
 
-haystack = Haystack([Listing(".", True)], Listing("..", False))
-for photo in photos(int(sys.argv[1]), 1):
+count = int(sys.argv[1])
+library = Listing(".", True, [f"./{number}.jpg" for number in range(count)])
+haystack = Haystack([library], Listing("..", False))
+for photo in photos(count, 1):
     haystack.add(photo)
 needles = list(photos(200, 2))
 for search in (lambda photo: haystack.candidates(photo, 1), haystack.look_alike):

@@ -395,9 +395,10 @@ def test_candidates_are_those_of_a_plain_search(tmp_path):
     (tmp_path / "b").mkdir()
     library, needles = Listing(str(tmp_path / "a"), True), Listing(str(tmp_path / "b"), False)
     needles.folders = hash_and_search.folder_ids(str(tmp_path / "b"))
+    count, levels = 2**17 + 1000, bytes(range(72)).hex()
+    library.files = [str(tmp_path / "a" / f"{place}.jpg") for place in range(count)]
     haystack = Haystack([library], needles)
     rng = np.random.default_rng(9)
-    count, levels = 2**17 + 1000, bytes(range(72)).hex()
     rows, columns = (rng.integers(0, 2**64, count, np.uint64, False).tolist() for _ in range(2))
     near = {0: 0, 5: 3, 2**17 - 1: 24, 2**17: 24, 2**17 + 1: 25, count - 2: 29, count - 1: 12}
     for place, bits in near.items():  # of the needle, which has none
@@ -405,7 +406,7 @@ def test_candidates_are_those_of_a_plain_search(tmp_path):
         rows[place], columns[place] = flipped & (2**64 - 1), flipped >> 64
     rows[7] = 0  # an equal hash, as the article looks it up
     for place in range(count):
-        path = str(tmp_path / "a" / str(place))
+        path = str(tmp_path / "a" / f"{place}.jpg")
         haystack.add(Photo(path, (9, 8), (Print(rows[place], columns[place], levels),)))
     assert haystack.count == count
     sought = Print(0, 0, levels)
@@ -417,10 +418,10 @@ def test_candidates_are_those_of_a_plain_search(tmp_path):
         ]
     needle = Photo(str(tmp_path / "b" / "x.jpg"), (9, 8), (sought,))
     for place in near:
-        put(tmp_path / "a" / str(place), b"there")
-    put(tmp_path / "a" / "7", b"there")
+        put(tmp_path / "a" / f"{place}.jpg", b"there")
+    put(tmp_path / "a" / "7.jpg", b"there")
     put(needle.path, b"needle")
-    found = [os.path.basename(each.path) for each in haystack.candidates(needle, 1)]
+    found = [os.path.basename(each.path)[:-4] for each in haystack.candidates(needle, 1)]
     assert len(found) == 5 and set(found) <= {str(place) for place in (*near, 7)}
     assert str(2**17 + 1) not in found and str(count - 2) not in found
 

@@ -68,6 +68,7 @@ import typing
 
 # Admit a panorama of 2**28 pixels; OpenCV's own 2**30 would let a small file take 6 GB of memory.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # read once, at the import
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's own threads would only wait here
 for name in ("PIXELS", "WIDTH", "HEIGHT"):
     limit = os.environ.get(f"OPENCV_IO_MAX_IMAGE_{name}", "1")
     if not (limit.isascii() and limit.isdecimal() and 0 < int(limit) < 2**63):
@@ -118,7 +119,8 @@ def dhash(image, hashSize=8):
     """
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    resized = cv2.resize(image, (hashSize + 1, hashSize))
+    size = hashSize + 1, hashSize
+    resized = cv2.resize(image, size) if image.shape != size[::-1] else image  # a thumbnail
     brighter = resized[:, 1:] > resized[:, :-1]
     return int.from_bytes(np.packbits(brighter, bitorder="little").tobytes(), "little")
 
@@ -379,8 +381,9 @@ def open_picture(path, colours=False):
 
     Raises OSError, MemoryError, cv2.error, ValueError or BytesOnlyError.
     """
-    with room_for(checked_size(path), 2**26):
-        data = read(path)
+    size = checked_size(path)
+    with room_for(size, 2**26):
+        data = read(path, size)
         with room_for(pixels_of(data), 2**25):
             return *decode(data, colours), data
 
@@ -390,15 +393,14 @@ def room_for(need, most):
     return LARGE if need > most else contextlib.nullcontext()
 
 
-def read(path):
-    """Return the bytes of the file at path. Raises OSError or ValueError."""
-    size = checked_size(path)
+def read(path, size):
+    """Return the bytes of a file that has so many. Raises OSError or ValueError."""
     if path.endswith(".icloud"):
         raise ValueError("it lies in iCloud; download it first")
     if size >= 2**31:
         raise ValueError("the file has 2 GiB or more")
     with open(path, "rb", buffering=0) as file:  # opens any name, which imread does not
-        return file.read()
+        return file.read(size) + file.read()  # the rest, if the first reads less
 
 
 def checked_size(path):
@@ -616,7 +618,10 @@ def jpeg_header(data):
 def holds_more_jpegs(data):
     """Whether another JPEG stands behind the first: an MPO, a gain map, a portrait's depth."""
     start = jpeg_header(data).scan
-    return b"MPF\0" in data[:start] or bool(re.search(rb"\xff\xd9\0*\xff\xd8\xff", data[start:]))
+    return data.find(b"MPF\0", 0, start) >= 0 or (
+        data.find(JPEG_START, start) >= 0
+        and bool(re.search(rb"\xff\xd9\0*\xff\xd8\xff", data[start:]))
+    )
 
 
 def is_heif(data):
@@ -820,7 +825,7 @@ def count_changes(value):
 # 4 Hashing many: paths -> Photos, from the cache, by threads, or by a cluster's workers
 # ------------------------------------------------------------------------------------------------
 
-BATCH = 8  # files a task; of small files, four cost a tenth more time
+BATCH = 16  # files a task; of small files, eight cost 4 % more time, four a tenth
 VIEW = 512  # pixels of the longer side
 
 
@@ -829,8 +834,27 @@ class View:
     """What a look wants of a picture: no more than VIEW pixels a side."""
 
     image: np.ndarray  # uint8, greyscale (height, width) or BGR (height, width, 3)
-    size: tuple  # the whole picture's (width, height)
-    times: frozenset  # when it was taken, by its EXIF: datetimes, of any of its tags
+    size: tuple = (0, 0)  # the whole picture's (width, height)
+    times: frozenset = frozenset()  # when it was taken, by its EXIF: datetimes, of any of its tags
+
+    @functools.cached_property
+    def grey(self):
+        return to_grey(self.image)
+
+    @functools.cached_property
+    def colours(self):
+        """Float32 (2, 256): a and b of Lab in 16 x 16 boxes; 0 is neutral."""
+        if self.image.ndim == 2:
+            return np.zeros((2, 256), np.float32)
+        # A sample of the pixels takes a tenth of the time of all.
+        sample = cv2.resize(self.image, (96, 96), interpolation=cv2.INTER_NEAREST)
+        boxes = cv2.resize(sample, (16, 16), interpolation=cv2.INTER_AREA)
+        colours = cv2.cvtColor(boxes, cv2.COLOR_BGR2LAB).reshape(256, 3).T[1:]
+        return colours.astype(np.float32) - 128
+
+    def turned(self, turn):
+        """Return the View by the number of one of TURNS."""
+        return dataclasses.replace(self, image=turned(self.image, turn)) if turn else self
 
 
 class Photo(typing.NamedTuple):
@@ -863,7 +887,7 @@ def hash_photo(question, keeps_view):
     """Return the Photo of a Question: its path, hashed in a way, with a view for the look."""
     (path,), way = question.paths, question.details
     if way == "article":
-        image = imdecode(read(path))
+        image = imdecode(read(path, checked_size(path)))
         return Photo(path, image.shape[1::-1], (Print(dhash(image), 0, "00" * 72),))
     try:
         image, size, data = open_picture(path, colours=WAYS[way] > 1)
@@ -933,7 +957,7 @@ class Team:
         jobs = jobs or DEFAULT_JOBS
         self.submit = open_cluster(scheduler) if scheduler else open_threads(jobs)
         # Batches handed out at once: enough for a cluster; few where each may hold views.
-        self.most = 256 if scheduler else max(12, 2 * jobs)
+        self.most = 256 if scheduler else 2 * jobs
 
     def keeps(self, name):
         return self.cache and TASKS[name].is_kept
@@ -1510,7 +1534,7 @@ def look(question, _):
             other = view_of(path)
             if are_shots(needle.times, other.times):
                 continue
-            if is_same_picture(turned(needle.image, turn), other.image):
+            if is_same_picture(needle.turned(turn), other):
                 why = why_lesser(needle, other)
                 if not why:
                     return place, *other.size, ""
@@ -1535,25 +1559,22 @@ def view_of(path):
     return View(shrunk(image, VIEW), size, times_in(data))
 
 
-def is_same_picture(image, other):
-    """Whether two images show the same, whatever their size, brightness, contrast and quality.
-
-    Both are uint8, greyscale (height, width) or BGR (height, width, 3).
-    """
-    smaller = min(image.shape[:2], other.shape[:2], key=math.prod)
+def is_same_picture(one, two):
+    """Whether two Views show the same, whatever their size, brightness, contrast and quality."""
+    smaller = min(one.grey.shape, two.grey.shape, key=math.prod)
     scale = LONGER_SIDE / max(smaller)
     scale = scale if scale < 0.95 else 1  # for a few pixels it is not worth the time
     size = tuple(max(1, round(side * scale)) for side in smaller[::-1])
-    greys = [resized(to_grey(each), size) for each in (image, other)]
-    return levels_agree(*greys) and structures_agree(*greys) and colours_agree(image, other)
+    greys = resized(one.grey, size), resized(two.grey, size)
+    return levels_agree(*greys) and structures_agree(*greys) and colours_agree(one, two)
 
 
 def levels_agree(image, other):
     """Whether no part of the picture, in 9 x 8 boxes, is much brighter in one of two greys."""
     levels, others = (box_means(cv2.integral(each), 9, 8) for each in (image, other))
-    (mean, _), (other_mean, spread) = mean_and_spread(levels), mean_and_spread(others)
-    fitted = (levels - mean) * gain_of(levels, others) + other_mean
-    if cv2.norm(fitted, others, cv2.NORM_INF) > MOST_APART * spread:
+    (mean, spread), (other_mean, other_spread) = mean_and_spread(levels), mean_and_spread(others)
+    fitted = (levels - mean) * gain_for(spread, other_spread)
+    if np.abs(fitted - (others - other_mean)).max() > MOST_APART * other_spread:
         return False
     are_plain = any(is_plain_hash(dhash(each - RAMP)) for each in (levels, others))
     # Of skies nothing else tells: one may be brighter than the other, and not steeper.
@@ -1567,7 +1588,7 @@ def structures_agree(image, other):
     out from its surroundings. A mean over the windows would pass over a word that is another.
     """
     one, two = standing_out(image), standing_out(other)
-    one *= gain_of(image, other)
+    one *= gain_for(mean_and_spread(image)[1], mean_and_spread(other)[1])
     ones, twos, both = (window_means(product) for product in (one * one, two * two, one * two))
     return bool((both + NOISE >= LEAST_STRUCTURE * cv2.sqrt((ones + NOISE) * (twos + NOISE))).all())
 
@@ -1589,34 +1610,23 @@ def window_means(image):
     return cv2.blur(cv2.resize(image, half, interpolation=cv2.INTER_AREA), (WINDOW, WINDOW))
 
 
-def gain_of(levels, others):
-    """Return by what to multiply levels for the spread of others; within a factor of four."""
-    (_, spread), (_, other_spread) = mean_and_spread(levels), mean_and_spread(others)
-    return min(max(other_spread / max(spread, 1e-6), 0.25), 4)
-
-
 def mean_and_spread(levels):
     mean, spread = cv2.meanStdDev(levels)  # a tenth of NumPy's time
     return float(mean[0, 0]), float(spread[0, 0])
 
 
-def colours_of(image):
-    """Return float32 (2, 256): a and b of Lab in 16 x 16 boxes of an image; 0 is neutral."""
-    if image.ndim == 2:
-        return np.zeros((2, 256), np.float32)
-    sample = cv2.resize(image, (96, 96), interpolation=cv2.INTER_NEAREST)  # a tenth of the time
-    boxes = cv2.resize(sample, (16, 16), interpolation=cv2.INTER_AREA)
-    colours = cv2.cvtColor(boxes, cv2.COLOR_BGR2LAB).reshape(256, 3).T[1:]
-    return colours.astype(np.float32) - 128
+def gain_for(spread, other_spread):
+    """Return by what to multiply levels to give them another spread; within a factor of four."""
+    return min(max(other_spread / max(spread, 1e-6), 0.25), 4)
 
 
-def colours_agree(image, other):
-    """Whether the colours of two images go together, where both have some."""
-    one, two = (c - c.mean(1, keepdims=True) for c in map(colours_of, (image, other)))
-    spreads = cv2.norm(one), cv2.norm(two)
-    if min(spreads) < COLOURED * math.sqrt(one.size):
+def colours_agree(one, two):
+    """Whether the colours of two Views go together, where both have some."""
+    one, two = (each.colours - each.colours.mean(1, keepdims=True) for each in (one, two))
+    spreads = [math.sqrt(np.vdot(each, each) / each.size) for each in (one, two)]
+    if min(spreads) < COLOURED:
         return True
-    return float(np.vdot(one, two)) >= COLOURS * spreads[0] * spreads[1]
+    return bool(np.vdot(one, two) >= COLOURS * spreads[0] * spreads[1] * one.size)
 
 
 def are_shots(times, others):
@@ -1631,7 +1641,7 @@ def why_lesser(needle, other):
     """Say why the View of a copy is less than the needle's, or nothing."""
     if 10 * math.prod(other.size) < 9 * math.prod(needle.size):
         return "smaller"
-    most, others = (np.abs(colours_of(each.image)).max() for each in (needle, other))
+    most, others = (np.abs(each.colours).max() for each in (needle, other))
     return "only in grey" if most >= HAS_COLOUR and others <= GREY else ""
 
 
@@ -1904,7 +1914,7 @@ def picture_of(question, _):
         try:
             image = open_picture(path, colours=True)[0]
         except (BytesOnlyError, ValueError):  # its first page; what is left of a cut one
-            data = read(path)
+            data = read(path, checked_size(path))
             image = imdecode(data) if data.count(JPEG_SCAN) <= MOST_SCANS else None
     if image is None:
         return ""
@@ -2338,9 +2348,10 @@ def progress(results, total, things):
     """Pass the results on; on a terminal rewrite a line that tells how far they have come."""
     began = time.monotonic()
     marks = collections.deque([(began, 0)], maxlen=50)  # of the last ten seconds
+    is_shown = sys.stderr.isatty()
     for done, result in enumerate(results, 1):
         now = time.monotonic()
-        if now - marks[-1][0] > 0.2 and sys.stderr.isatty():
+        if is_shown and now - marks[-1][0] > 0.2:
             speed = (done - marks[0][1]) / (now - marks[0][0])
             marks.append((now, done))
             line = f"[INFO] {done:,} of {total:,} {things}"

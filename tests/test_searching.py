@@ -24,7 +24,7 @@ from conftest import (
     taken_at,
     with_segment,
 )
-from hash_and_search import Haystack, Listing, Photo, Print, are_shots, is_same_picture
+from hash_and_search import Haystack, Listing, Photo, Print, View, are_shots
 from pictures import (
     APPS,
     FAMILIES,
@@ -97,6 +97,10 @@ def decoded(tree, *options, **more):
 # ------------------------------------------------------------------------------------------------
 # The look: each rule alone
 # ------------------------------------------------------------------------------------------------
+
+
+def is_same_picture(image, other):
+    return hash_and_search.is_same_picture(View(image), View(other))
 
 
 def is_refused_by(rule, image, other, monkeypatch):

@@ -128,19 +128,19 @@ def dhash(image, hashSize=8):
 def main():
     keep_streams_ours()
     args = parse_arguments()
-    team = Team(args.jobs, args.dask, args.cache)
+    team = Team(args)
 
     info("computing hashes for haystack...")
     start = time.time()
     library, needles = list_all(args)
     haystack = Haystack(library, needles)
-    photos = hash_photos(haystack.files, args.library_way, team)
+    photos = team.hash_photos(haystack.files, args.library_way)
     for photo in progress(photos, haystack.total, "images"):
         haystack.add(photo)
     info(f"processed {haystack.count} images in {time.time() - start:.2f} seconds")
 
     info("computing hashes for needles...")
-    findings = search(needles, args.needle_way, haystack, team)
+    findings = search(needles, haystack, team)
     directories = by_directory(findings, needles)
 
     info("check the following directories...")
@@ -148,10 +148,11 @@ def main():
         if not directory.found:
             info(directory.name)
 
-    tell_the_end(args, directories)
-    write_reports(args, directories, team)
-    copy_missing(args, directories)
-    is_lacking = all_of(directories, "missing", "unreadable") or needles.unlisted
+    results = Results(args, directories, team)
+    tell_the_end(results)
+    write_reports(results)
+    copy_missing(results)
+    is_lacking = results.all_of("missing", "unreadable") or needles.unlisted
     return int(args.exit_code and bool(is_lacking))
 
 
@@ -208,11 +209,100 @@ class Listing:
     heic: int = 0  # how many of the files are HEIC
     folders: set = dataclasses.field(default_factory=set)  # what folder_ids says of each folder
     unlisted: list = dataclasses.field(default_factory=list)  # folders that can't be listed
+    way: str = "library"  # one of WAYS to hash its photographs
 
     def name_of(self, folder):
         """Name a folder by its path below root, and root itself by its own name."""
         relative = os.path.relpath(folder, self.root)
         return relative if relative != "." else os.path.basename(os.path.abspath(folder)) or folder
+
+    def fill(self, is_listed, ours):
+        """List the files; ours are our own reports and caches, by their absolute paths."""
+        for path in self.walk():
+            name = os.path.basename(path)
+            if not name.startswith(".") or name.endswith(".icloud"):
+                if kind := is_listed(path):
+                    self.files.append(path)
+                    self.heic += kind == "HEIC"
+                elif os.path.normcase(os.path.abspath(path)) not in ours:
+                    self.others.append(path)
+            elif is_listed(path) and not name.startswith("._"):  # macOS's own, beside each file
+                self.hidden.append(path)
+        self.files.sort()
+
+    def walk(self):
+        """Yield each file below root; follow no link, and note each folder."""
+        folders, seen, trash = [self.root], set(), []
+        while folders:
+            folder = folders.pop()
+            try:
+                self.folders |= folder_ids(folder)  # those of one that can't be listed, too
+                with os.scandir(folder) as entries:
+                    entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
+                if folder_ids(folder) & seen:
+                    warn(f"{folder}: listed already, by another name")
+                    continue
+                seen |= folder_ids(folder)
+            except OSError as error:
+                warn(f"cannot list {folder}: {error.strerror}")
+                self.unlisted.append(folder)
+                continue
+            for entry in entries:
+                try:
+                    is_link = entry.is_symlink() or is_junction(entry)
+                    is_folder = os.path.isdir(entry.path) if is_link else entry.is_dir()
+                except OSError as error:  # of a damaged disk
+                    warn(f"cannot look at {entry.path}: {error.strerror}")
+                    is_link = is_folder = False
+                if not is_folder:
+                    yield entry.path
+                elif is_link:
+                    warn(f"{entry.path}: a link to a directory, not followed")
+                elif self.is_library and TRASH.fullmatch(entry.name):
+                    trash.append(entry.path)
+                else:
+                    folders.append(entry.path)
+        if trash:
+            warn(f"{self.root}: what is in {', '.join(sorted(trash)[:SHOWN])} counts for nothing")
+
+    def tell_what_is_left_out(self):
+        root, others = self.root, self.others
+        if others:
+            endings = collections.Counter(map(ending_of, others))
+            shown = [f"{end or 'without an ending'} {n}" for end, n in endings.most_common(10)]
+            more = f" and {len(endings) - 10:,} more" if len(endings) > 10 else ""
+            skipped = f"{len(others):,} other files are not searched for"
+            warn(f"{root}: {skipped}: {', '.join(shown)}{more}")
+        if self.hidden:
+            skipped = f"{len(self.hidden):,} hidden photographs and videos are not searched for"
+            warn(f"{root}: {skipped}, such as {min(self.hidden)}")
+        clouds = os.name == "nt" or sys.platform == "darwin"
+        away = sum(map(is_online_only, self.files)) if clouds else 0
+        if away:
+            warn(f"{root}: {away:,} files are online only; to read them downloads them")
+        if not self.is_library:
+            archives = sorted(path for path in others if ending_of(path) in ARCHIVES)
+            lines = (f"{path}: a backup inside an archive is not searched" for path in archives)
+            tell_some(warn, lines, "archives")
+            lines = (
+                f"{name}: only files that are not searched for; look into it"
+                for name in self.lone()
+            )
+            tell_some(warn, lines, "folders with only such files")
+
+    def lone(self):
+        """Return the names of folders with files that may matter, and none that is searched."""
+        searched = set()
+        for folder in {os.path.dirname(path) for path in self.files}:
+            while folder and folder not in searched:
+                searched.add(folder)
+                folder = os.path.dirname(folder)
+        matter = (
+            path
+            for path in self.others + self.hidden
+            if not {ending_of(path), os.path.basename(path).lower()} & HARMLESS
+        )
+        return sorted(map(self.name_of, {os.path.dirname(path) for path in matter} - searched))
 
 
 def list_all(args):
@@ -220,10 +310,10 @@ def list_all(args):
     is_listed = is_listed_by_the_article if args.article else kind_of
     ours = {os.path.normcase(os.path.abspath(path)) for path in (*args.report, args.cache or "")}
     library = [Listing(root, True) for root in args.haystack]
-    needles = Listing(args.needles, False)
+    needles = Listing(args.needles, False, way=args.needle_way)
     for listing in (*library, needles):
-        list_files(listing, is_listed, ours)
-        tell_what_is_left_out(listing)
+        listing.fill(is_listed, ours)
+        listing.tell_what_is_left_out()
         if not listing.files and listing.root != args.copy_missing:
             warn(f"{listing.root}: no photographs and no videos")
     heic = sum(each.heic for each in (*library, needles))
@@ -235,57 +325,6 @@ def list_all(args):
 
 def is_listed_by_the_article(path):
     return path.lower().endswith(paths.image_types)
-
-
-def list_files(listing, is_listed, ours):
-    """Fill a Listing; ours are our own reports and caches, by their absolute paths."""
-    for path in walk(listing):
-        name = os.path.basename(path)
-        if not name.startswith(".") or name.endswith(".icloud"):
-            if kind := is_listed(path):
-                listing.files.append(path)
-                listing.heic += kind == "HEIC"
-            elif os.path.normcase(os.path.abspath(path)) not in ours:
-                listing.others.append(path)
-        elif is_listed(path) and not name.startswith("._"):  # macOS's own, beside each file
-            listing.hidden.append(path)
-    listing.files.sort()
-
-
-def walk(listing):
-    """Yield each file below the listing's root; follow no link, and note each folder."""
-    folders, seen, trash = [listing.root], set(), []
-    while folders:
-        folder = folders.pop()
-        try:
-            listing.folders |= folder_ids(folder)  # those of one that can't be listed, too
-            with os.scandir(folder) as entries:
-                entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
-            if folder_ids(folder) & seen:
-                warn(f"{folder}: listed already, by another name")
-                continue
-            seen |= folder_ids(folder)
-        except OSError as error:
-            warn(f"cannot list {folder}: {error.strerror}")
-            listing.unlisted.append(folder)
-            continue
-        for entry in entries:
-            try:
-                is_link = entry.is_symlink() or is_junction(entry)
-                is_folder = os.path.isdir(entry.path) if is_link else entry.is_dir()
-            except OSError as error:  # of a damaged disk
-                warn(f"cannot look at {entry.path}: {error.strerror}")
-                is_link = is_folder = False
-            if not is_folder:
-                yield entry.path
-            elif is_link:
-                warn(f"{entry.path}: a link to a directory, not followed")
-            elif listing.is_library and TRASH.fullmatch(entry.name):
-                trash.append(entry.path)
-            else:
-                folders.append(entry.path)
-    if trash:
-        warn(f"{listing.root}: what is in {', '.join(sorted(trash)[:SHOWN])} counts for nothing")
 
 
 def is_junction(entry):
@@ -309,46 +348,6 @@ def real_path(folder):
     if not above or name in ("", os.curdir, os.pardir) or os.name == "nt" or os.path.islink(folder):
         return os.path.realpath(folder)
     return os.path.join(real_path(above), name)
-
-
-def tell_what_is_left_out(listing):
-    root, others = listing.root, listing.others
-    if others:
-        endings = collections.Counter(map(ending_of, others))
-        shown = [f"{end or 'without an ending'} {n}" for end, n in endings.most_common(10)]
-        more = f" and {len(endings) - 10:,} more" if len(endings) > 10 else ""
-        skipped = f"{len(others):,} other files are not searched for"
-        warn(f"{root}: {skipped}: {', '.join(shown)}{more}")
-    if listing.hidden:
-        skipped = f"{len(listing.hidden):,} hidden photographs and videos are not searched for"
-        warn(f"{root}: {skipped}, such as {min(listing.hidden)}")
-    clouds = os.name == "nt" or sys.platform == "darwin"
-    away = sum(map(is_online_only, listing.files)) if clouds else 0
-    if away:
-        warn(f"{root}: {away:,} files are online only; to read them downloads them")
-    if not listing.is_library:
-        archives = sorted(path for path in others if ending_of(path) in ARCHIVES)
-        lines = (f"{path}: a backup inside an archive is not searched" for path in archives)
-        tell_some(warn, lines, "archives")
-        lines = (
-            f"{name}: only files that are not searched for; look into it" for name in lone(listing)
-        )
-        tell_some(warn, lines, "folders with only such files")
-
-
-def lone(needles):
-    """Return the sorted names of folders with files that may matter, and none that is searched."""
-    searched = set()
-    for folder in {os.path.dirname(path) for path in needles.files}:
-        while folder and folder not in searched:
-            searched.add(folder)
-            folder = os.path.dirname(folder)
-    matter = (
-        path
-        for path in needles.others + needles.hidden
-        if not {ending_of(path), os.path.basename(path).lower()} & HARMLESS
-    )
-    return sorted(map(needles.name_of, {os.path.dirname(path) for path in matter} - searched))
 
 
 def is_online_only(path):
@@ -868,21 +867,6 @@ class Photo(typing.NamedTuple):
     view: View | None = None  # of a needle that has just been decoded here
 
 
-def hash_photos(files, way, team):
-    """Yield a Photo for each path, in order, hashed in one of WAYS; tell what can't be read."""
-    unreadable = 0
-    for question, photo, problem in team.ask("hash", (Question((p,), way) for p in files)):
-        if problem:
-            unreadable += 1
-            if unreadable <= SHOWN:
-                warn(f"cannot read {question.paths[0]}: {problem}")
-        path = question.paths[0]  # a cache or a worker has another way to it
-        yield photo._replace(path=path) if photo else Photo(path, problem=problem)
-    if unreadable > SHOWN:
-        more = "; --report lists every needle" if WAYS[way] > 1 else ""
-        warn(f"and {unreadable - SHOWN:,} more that can't be read{more}")
-
-
 def hash_photo(question, keeps_view):
     """Return the Photo of a Question: its path, hashed in a way, with a view for the look."""
     (path,), way = question.paths, question.details
@@ -952,12 +936,26 @@ class Task(typing.NamedTuple):
 class Team:
     """Whoever answers Questions about files: the cache, threads here, or a cluster's workers."""
 
-    def __init__(self, jobs=None, scheduler=None, cache=None):
-        self.cache = Cache(cache) if cache else None
-        jobs = jobs or DEFAULT_JOBS
-        self.submit = open_cluster(scheduler) if scheduler else open_threads(jobs)
+    def __init__(self, args):
+        self.cache = Cache(args.cache) if args.cache else None
+        jobs = args.jobs or DEFAULT_JOBS
+        self.submit = Cluster(args.dask).submit if args.dask else open_threads(jobs)
         # Batches handed out at once: enough for a cluster; few where each may hold views.
-        self.most = 256 if scheduler else 2 * jobs
+        self.most = 256 if args.dask else 2 * jobs
+
+    def hash_photos(self, files, way):
+        """Yield a Photo for each path, in order, hashed in one of WAYS; tell what can't be read."""
+        unreadable = 0
+        for question, photo, problem in self.ask("hash", (Question((p,), way) for p in files)):
+            if problem:
+                unreadable += 1
+                if unreadable <= SHOWN:
+                    warn(f"cannot read {question.paths[0]}: {problem}")
+            path = question.paths[0]  # a cache or a worker has another way to it
+            yield photo._replace(path=path) if photo else Photo(path, problem=problem)
+        if unreadable > SHOWN:
+            more = "; --report lists every needle" if WAYS[way] > 1 else ""
+            warn(f"and {unreadable - SHOWN:,} more that can't be read{more}")
 
     def keeps(self, name):
         return self.cache and TASKS[name].is_kept
@@ -1022,65 +1020,74 @@ def open_threads(jobs):
     return lambda name, questions: pool.submit(answer_batch, name, questions, True).result
 
 
-def open_cluster(scheduler):
-    """Return the same for the workers of a Dask cluster. All that is odd about Dask is here."""
-    try:
-        import logging
+class Cluster:
+    """The workers of a Dask cluster. All that is odd about Dask is here."""
 
-        import distributed
-    except ImportError:
-        end("--dask needs one more package; run: python -m pip install distributed")
-    logging.disable()  # it tells of lost workers, whose work others do again
-    try:
-        client = within(15, functools.partial(distributed.Client, scheduler, timeout=8))
-    except Exception as error:  # whatever it is that answers there
-        end(f"no Dask scheduler answers at {scheduler}: {type(error).__name__} {error}")
-    try:
-        # As a module: of what stands in __main__ each task would get a copy, locks and all.
-        within(15, client.upload_file, __file__)
-        module = importlib.import_module(pathlib.Path(__file__).stem)
-        others = set(within(15, client.run, module.opencv_version).values()) - {cv2.__version__}
-    except Exception as error:
-        end(f"a worker of the Dask scheduler at {scheduler} can't: {type(error).__name__} {error}")
-    if others:
-        warn(f"workers have OpenCV {', '.join(sorted(others))}, and here is {cv2.__version__}")
-    gone = ConnectionError(f"the Dask scheduler at {scheduler} is gone")
-    silent = iter([f"waiting for the workers of the Dask scheduler at {scheduler}"])
+    def __init__(self, scheduler):
+        try:
+            import logging
 
-    def submit(name, questions):
-        if client.status != "running":
-            raise gone
+            import distributed
+        except ImportError:
+            end("--dask needs one more package; run: python -m pip install distributed")
+        logging.disable()  # it tells of lost workers, whose work others do again
+        self.wait_for, self.name = distributed.wait, f"the Dask scheduler at {scheduler}"
+        try:
+            connect = functools.partial(distributed.Client, scheduler, timeout=8)
+            self.client = within(15, connect)
+        except Exception as error:  # whatever it is that answers there
+            end(f"no Dask scheduler answers at {scheduler}: {type(error).__name__} {error}")
+        try:
+            # As a module: of what stands in __main__ each task would get a copy, locks and all.
+            within(15, self.client.upload_file, __file__)
+            self.module = importlib.import_module(pathlib.Path(__file__).stem)
+            versions = within(15, self.client.run, self.module.opencv_version).values()
+        except Exception as error:
+            end(f"a worker of {self.name} can't: {type(error).__name__} {error}")
+        if others := set(versions) - {cv2.__version__}:
+            warn(f"workers have OpenCV {', '.join(sorted(others))}, and here is {cv2.__version__}")
+        self.silent = iter([f"waiting for the workers of {self.name}"])
+
+    def submit(self, name, questions):
+        """Hand a batch to a worker, and return a function that waits for its answers."""
+        if self.client.status != "running":
+            raise self.gone
         # A worker runs elsewhere, and of a tuple with names Dask makes a plain one.
         plain = [(tuple(map(os.path.abspath, each.paths)), each.details) for each in questions]
-        future = client.submit(module.answer_batch, name, plain, retries=2, pure=False)
-        return lambda: [
-            checked(name, question, *answer)
-            for question, answer in zip(questions, wait(future), strict=True)
-        ]
+        answer_batch = self.module.answer_batch
+        future = self.client.submit(answer_batch, name, plain, retries=2, pure=False)
 
-    def checked(name, question, answer, problem):
-        try:
-            return (None, problem) if problem else (TASKS[name].checked(answer, question), "")
-        except ODD:
-            return None, "a worker's answer is of another form"
+        def wait():
+            answers = []
+            for question, (answer, problem) in zip(questions, self.wait(future), strict=True):
+                try:
+                    answer = None if problem else TASKS[name].checked(answer, question)
+                except ODD:
+                    answer, problem = None, "a worker's answer is of another form"
+                answers.append((answer, problem))
+            return answers
 
-    def wait(future):
+        return wait
+
+    def wait(self, future):
         waited = 0
-        while future.status == "pending" and client.status == "running":
+        while future.status == "pending" and self.client.status == "running":
             with contextlib.suppress(Exception):  # the time is up, or the future is cancelled
-                distributed.wait([future], timeout=1)
+                self.wait_for([future], timeout=1)
             waited += 1
             if waited == 12 and future.status == "pending":
-                for line in silent:  # once
+                for line in self.silent:  # once
                     warn(line)
         if future.status in ("pending", "cancelled"):
-            raise gone
+            raise self.gone
         try:
             return future.result()
         except OSError as error:  # of the cluster: a task catches its own
-            raise gone from error
+            raise self.gone from error
 
-    return submit
+    @property
+    def gone(self):
+        return ConnectionError(f"{self.name} is gone")
 
 
 def within(seconds, call, *arguments):
@@ -1171,9 +1178,10 @@ class Cache:
 # 5 Searching: Photos -> Findings
 # ------------------------------------------------------------------------------------------------
 
-NEAR = 24  # of 128 bits: what differs in no more is a candidate
-LOOK_ALIKE = 28  # of 128 bits: what differs in no more is shown beside what is missing
-CORRELATION = 0.9  # of 9 x 8 levels: ordinary edits have 0.94 and more
+# In how many of 128 bits a candidate may differ, and how well its 9 x 8 levels must correlate
+# (ordinary edits have 0.94 and more); and the same of what is shown beside what is missing.
+CANDIDATE = 24, 0.9
+LOOK_ALIKE = 28, 0.6
 RANKED = 64  # of what is near: hundreds of copies of one picture take no longer
 OPENED = 5  # candidates that are opened for a needle, at most
 
@@ -1233,21 +1241,22 @@ class Haystack:
         """Return the paths of equal hashes, as the article looks them up."""
         return self.photographs.get(photo.prints[0].row, ())
 
-    def candidates(self, photo, count):
-        """Return the OPENED likeliest Candidates for the first so many Prints of a Photo."""
-        near = sorted(self.near(photo.prints[:count], NEAR), key=lambda each: each[1:])
+    def candidates(self, photo):
+        """Return the OPENED likeliest Candidates for a Photo, turned if it has all Prints."""
+        prints = photo.prints if len(photo.prints) == len(TURNS) else photo.prints[:1]
+        near = sorted(self.near(prints, CANDIDATE), key=lambda each: each[1:])
         near = (Candidate(path, bits, turn) for bits, _, path, turn in near)
         others = (each for each in near if not is_same_file(each.path, photo.path))
         return list(itertools.islice(others, OPENED))
 
     def look_alike(self, photo):
         """Return the path of what is nearest to a Photo, as it is or mirrored; else nothing."""
-        near = sorted(self.near(photo.prints, LOOK_ALIKE, 0.6))
+        near = sorted(self.near(photo.prints, LOOK_ALIKE))
         return next((each[2] for each in near if not is_same_file(each[2], photo.path)), "")
 
-    def near(self, prints, most, correlation=CORRELATION):
+    def near(self, prints, limits):
         """Return (bits, difference of levels, path, turn) of what is near one of the Prints."""
-        found = []
+        found, (most, correlation) = [], limits
         for turn, sought in enumerate(prints):
             places = self.within(sought, most)
             if places:
@@ -1343,15 +1352,16 @@ class Finding(typing.NamedTuple):
 STATUSES = ("missing", "lesser", "unreadable", "found")  # as the page shows them
 
 
-def search(needles, way, haystack, team):
+def search(needles, haystack, team):
     """Return a Finding for each file of the needles: by its bytes, or by its hashes and a look."""
-    same, twins = same_bytes(needles.files, haystack, team) if way != "article" else ({}, {})
+    is_article = needles.way == "article"
+    same, twins = ({}, {}) if is_article else same_bytes(needles.files, haystack, team)
     findings = [Finding(path, "found", match=match) for path, match in same.items()]
     rest = [path for path in needles.files if path not in same]
     findings += compared([path for path in rest if not is_decoded(path)])
     rest = [path for path in rest if is_decoded(path)]
-    look = look_up if way == "article" else look_at_candidates
-    found = look(hash_photos(rest, way, team), way, haystack, team)
+    photos = team.hash_photos(rest, needles.way)
+    found = look_up(photos, haystack) if is_article else look_at(photos, haystack, team)
     findings += progress(found, len(rest), "needles compared")
     return [with_file(finding, twins.get(finding.needle, "")) for finding in findings]
 
@@ -1384,7 +1394,7 @@ def compared(files):
     return findings
 
 
-def look_up(photos, way, haystack, team):
+def look_up(photos, haystack):
     """Yield a Finding for each Photo as the article does: found if a hash is equal."""
     for photo in photos:
         equal = haystack.equal(photo) if photo.prints else ()
@@ -1404,14 +1414,13 @@ def in_pixels(size):
     return "{}x{}".format(*size) if any(size) else ""
 
 
-def look_at_candidates(photos, way, haystack, team):
+def look_at(photos, haystack, team):
     """Yield a Finding for each Photo: the hashes propose, and the pictures decide."""
     waiting = {}  # {path: (Photo, its Candidates)}
-    count = 1 if way == "needle" else len(TURNS)  # a mirrored copy only looks alike
 
     def questions():
         for photo in photos:
-            candidates = haystack.candidates(photo, count)
+            candidates = haystack.candidates(photo)
             waiting[photo.path] = photo._replace(view=None), candidates
             others = [each.path for each in candidates]
             turns = tuple(each.turn for each in candidates)
@@ -1698,17 +1707,25 @@ def by_directory(findings, needles):
     return sorted(Directory(needles.name_of(path), path, each) for path, each in folders.items())
 
 
-def all_of(directories, *statuses):
-    """Return the findings of the directories that have one of some statuses, or all of them."""
-    findings = (finding for directory in directories for finding in directory.findings)
-    return [finding for finding in findings if not statuses or finding.status in statuses]
+@dataclasses.dataclass
+class Results:
+    """What a run came to, and what is asked of it."""
+
+    args: argparse.Namespace
+    directories: list
+    team: Team
+
+    def all_of(self, *statuses):
+        """Return the findings that have one of some statuses, or all of them."""
+        findings = (finding for directory in self.directories for finding in directory.findings)
+        return [finding for finding in findings if not statuses or finding.status in statuses]
 
 
-def tell_the_end(args, directories):
+def tell_the_end(results):
     """Say on stderr what became of the needles, and what to do next."""
-    statuses = collections.Counter(finding.status for finding in all_of(directories))
-    missing = all_of(directories, "missing")
-    in_part = [directory for directory in directories if directory.is_found_in_part]
+    args, missing = results.args, results.all_of("missing")
+    statuses = collections.Counter(finding.status for finding in results.all_of())
+    in_part = [directory for directory in results.directories if directory.is_found_in_part]
     lines = (f"{directory.name}: {directory.summary}" for directory in in_part)
     tell_some(tell, lines, "folders that are found in part")
     parts = [f"{statuses['found'] + statuses['lesser']:,} found"]
@@ -1722,10 +1739,10 @@ def tell_the_end(args, directories):
     if statuses["unreadable"]:
         parts.append(f"{statuses['unreadable']:,} unreadable")
     tell(f"{statuses.total():,} photographs and videos: {', '.join(parts)}")
-    compared = sum(finding.by_bytes for finding in all_of(directories))
+    compared = sum(finding.by_bytes for finding in results.all_of())
     if compared:
         tell(f"{compared:,} of them were compared by their bytes only: videos, raw files, albums")
-    check = sum(not directory.found for directory in directories)
+    check = sum(not directory.found for directory in results.directories)
     hints = [] if args.report else ["--report page.html shows them"]
     if not args.copy_missing:
         hints.append("--copy-missing FOLDER copies what is missing")
@@ -1748,10 +1765,10 @@ def in_bytes(count):
     return f"{count:.1f} {unit}" if unit != "bytes" and count < 10 else f"{count:.0f} {unit}"
 
 
-def text_report(directories, args, team):
+def text_report(results):
     """The needles that were not found or could not be read, one path a line."""
     lines = []
-    for finding in all_of(directories, "missing", "unreadable"):
+    for finding in results.all_of("missing", "unreadable"):
         path = finding.needle
         if "\n" in path or "\r" in path:
             warn(f"{path}: has a line break in its name, and is left out of the .txt")
@@ -1761,12 +1778,12 @@ def text_report(directories, args, team):
     return os.fsencode("".join(f"{line}\n" for line in lines))
 
 
-def table_report(directories, args, team):
+def table_report(results):
     """Every needle as a row of CSV, with the mark that Excel wants before anything but ASCII."""
     table = io.StringIO()
     rows = csv.writer(table)
     rows.writerow(["needle", "directory", *COLUMNS])
-    for directory in directories:
+    for directory in results.directories:
         for finding in directory.findings:
             row = finding.needle, directory.name, *(getattr(finding, each) for each in COLUMNS)
             rows.writerow(map(harmless, row))
@@ -1786,76 +1803,87 @@ def harmless(cell):
     )
 
 
-def page_report(directories, args, team):
+def page_report(results):
     """A page to look at, which stands alone: small pictures of all but what is found are in it."""
-    directories = sorted(directories, key=lambda each: (-each.count("missing"), each.name))
-    paths = {
-        path
-        for finding in all_of(directories, "missing", "lesser", "unreadable")
-        for path in (finding.needle, finding.match, finding.lookalike)
-        if path
-    }
-    asked = team.ask("picture", (Question((path,)) for path in sorted(paths)))
-    shown = {
-        question.paths[0]: picture
-        for question, picture, _ in progress(asked, len(paths), "pictures for the page")
-        if picture
-    }
-    statuses = collections.Counter(finding.status for finding in all_of(directories))
-    left_out = max(0, statuses["found"] - FOUND_SHOWN)
-    note = f" {left_out:,} more that are found stand in a table only (--report table.csv)."
-    room, sections = FOUND_SHOWN, []
-    for number, directory in enumerate(directories):
-        sections.append(page_section(number, directory, shown, room))
-        room = max(0, room - directory.count("found"))
+    page = Page(results)
+    directories = sorted(results.directories, key=lambda each: (-each.count("missing"), each.name))
+    statuses = collections.Counter(finding.status for finding in results.all_of())
     order = ("missing", "lesser", "unreadable", "found")
-    page = PAGE.substitute(
-        title=f"What {escaped(args.needles)} holds that the library lacks",
+    counts = ", ".join(f"{statuses[each]:,} {each}" for each in order)
+    note = f" {statuses['found'] - FOUND_SHOWN:,} more that are found stand in a table only "
+    note += "(--report table.csv)."
+    rows = (
+        f"<tr{'' if each.is_to_see else ' class=whole'}><td>"
+        f'<a href="#f{number}">{escaped(each.name)}</a>'
+        + "".join(f"<td>{each.count(status) or ''}" for status in order)
+        for number, each in enumerate(directories)
+    )
+    return PAGE.substitute(
+        title=f"What {escaped(results.args.needles)} holds that the library lacks",
         made=time.strftime("%Y-%m-%d %H:%M"),
         call=escaped(command_line()),
         totals=f"{statuses.total():,} photographs and videos in {len(directories):,} folders: "
-        + ", ".join(f"{statuses[each]:,} {each}" for each in order)
-        + f".{note if left_out else ''}",
-        index="".join(
-            f"<tr{'' if each.is_to_see else ' class=whole'}><td>"
-            f'<a href="#f{number}">{escaped(each.name)}</a>'
-            + "".join(f"<td>{each.count(status) or ''}" for status in order)
-            for number, each in enumerate(directories)
-        ),
-        sections="".join(sections),
-    )
-    return page.encode("utf-8")
+        f"{counts}.{note if statuses['found'] > FOUND_SHOWN else ''}",
+        index="".join(rows),
+        sections="".join(page.section(*each) for each in enumerate(directories)),
+    ).encode("utf-8")
 
 
 FOUND_SHOWN = 2000  # found ones on the page: a browser opens it within three seconds
 
 
-def page_section(number, directory, shown, room):
-    """One folder of the page, what is missing first, what is found folded."""
-    items, found = [], []
-    for finding in sorted(directory.findings, key=lambda each: STATUSES.index(each.status)):
-        figures = figure(finding.needle, caption_of(finding), shown)
-        if finding.match:
-            same = "the same bytes" if finding.distance == "" else "the same picture"
-            figures += figure(
-                finding.match, f"{same}, in {escaped(os.path.dirname(finding.match))}", shown
-            )
-        if finding.lookalike:
-            folder = escaped(os.path.dirname(finding.lookalike))
-            figures += figure(
-                finding.lookalike, f"not counted: looks like this, in {folder}", shown
-            )
-        item = f'<li class="{finding.status}">{figures}</li>\n'
-        (found if finding.status == "found" else items).append(item)
-    path = os.path.abspath(directory.path)
-    fold = f"<details><summary>{len(found):,} found</summary><ul>{''.join(found[:room])}</ul>"
-    return (
-        f'<section id="f{number}"{"" if directory.is_to_see else " class=whole"}>'
-        f"<h2>{escaped(directory.name)}</h2>\n<p>{directory.summary}: "
-        f'<a href="{address_of(path)}"><code>{escaped(path)}</code></a></p>\n'
-        f"{'<ul>' + ''.join(items) + '</ul>' if items else ''}"
-        f"{fold + '</details>' if found else ''}</section>\n"
-    )
+class Page:
+    """The small pictures of a page, and how many of what is found it has room for."""
+
+    def __init__(self, results):
+        findings = results.all_of("missing", "lesser", "unreadable")
+        paths = {path for each in findings for path in (each.needle, each.match, each.lookalike)}
+        paths = sorted(paths - {""})
+        asked = results.team.ask("picture", (Question((path,)) for path in paths))
+        asked = progress(asked, len(paths), "pictures for the page")
+        self.pictures = {question.paths[0]: picture for question, picture, _ in asked if picture}
+        self.room = FOUND_SHOWN
+
+    def section(self, number, directory):
+        """One folder of the page, what is missing first, what is found folded."""
+        items, found = [], []
+        for finding in sorted(directory.findings, key=lambda each: STATUSES.index(each.status)):
+            figures = self.figure(finding.needle, caption_of(finding))
+            if finding.match:
+                same = "the same bytes" if finding.distance == "" else "the same picture"
+                folder = escaped(os.path.dirname(finding.match))
+                figures += self.figure(finding.match, f"{same}, in {folder}")
+            if finding.lookalike:
+                folder = escaped(os.path.dirname(finding.lookalike))
+                figures += self.figure(
+                    finding.lookalike, f"not counted: looks like this, in {folder}"
+                )
+            item = f'<li class="{finding.status}">{figures}</li>\n'
+            (found if finding.status == "found" else items).append(item)
+        path, shown = os.path.abspath(directory.path), "".join(found[: self.room])
+        self.room = max(0, self.room - len(found))
+        fold = f"<details><summary>{len(found):,} found</summary><ul>{shown}</ul></details>"
+        return (
+            f'<section id="f{number}"{"" if directory.is_to_see else " class=whole"}>'
+            f"<h2>{escaped(directory.name)}</h2>\n<p>{directory.summary}: "
+            f'<a href="{address_of(path)}"><code>{escaped(path)}</code></a></p>\n'
+            f"{'<ul>' + ''.join(items) + '</ul>' if items else ''}"
+            f"{fold if found else ''}</section>\n"
+        )
+
+    def figure(self, path, caption):
+        """One picture of the page with its caption; a box with its name where there is none."""
+        name = escaped(os.path.basename(path))
+        address, picture = address_of(path), f'<span class="none">{name}</span>'
+        if path in self.pictures:
+            data = self.pictures[path]
+            picture = f'<img src="data:image/jpeg;base64,{data}" alt="{name}">'
+        elif ending_of(path) in BROWSERS_SHOW and "<b>unreadable" not in caption:
+            picture = f'<img src="{address}" alt="{name}" loading="lazy">'
+        return (
+            f'<figure><a href="{address}">{picture}</a><figcaption>{name}<br>'
+            f"<small>{caption}</small></figcaption></figure>"
+        )
 
 
 def caption_of(finding):
@@ -1870,20 +1898,6 @@ def caption_of(finding):
     if finding.twin:
         text += f"; the same file also in {escaped(os.path.dirname(finding.twin))}"
     return f"{text}<br>{finding.modified}, {in_bytes(finding.bytes)}"
-
-
-def figure(path, caption, shown):
-    """One picture of the page with its caption; a box with its name where there is none."""
-    name = escaped(os.path.basename(path))
-    address, picture = address_of(path), f'<span class="none">{name}</span>'
-    if path in shown:
-        picture = f'<img src="data:image/jpeg;base64,{shown[path]}" alt="{name}">'
-    elif ending_of(path) in BROWSERS_SHOW and "<b>unreadable" not in caption:
-        picture = f'<img src="{address}" alt="{name}" loading="lazy">'
-    return (
-        f'<figure><a href="{address}">{picture}</a><figcaption>{name}<br>'
-        f"<small>{caption}</small></figcaption></figure>"
-    )
 
 
 BROWSERS_SHOW = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".avif", ".gif")
@@ -1924,12 +1938,12 @@ def picture_of(question, _):
 REPORTS = {".txt": text_report, ".csv": table_report, ".html": page_report}
 
 
-def write_reports(args, directories, team):
+def write_reports(results):
     """Write each of the reports that can be written; end the run if one can't."""
     failed = False
-    for path in args.report:
+    for path in results.args.report:
         try:
-            content = REPORTS[ending_of(path)](directories, args, team)
+            content = REPORTS[ending_of(path)](results)
             write_whole(os.path.realpath(path), content)
         except OSError as error:
             failed = True
@@ -2048,20 +2062,19 @@ class Shelf:
             name = f"{stem} ({count}){ending}"
 
 
-def copy_missing(args, directories):
+def copy_missing(results):
     """Copy what is missing, lesser or unreadable; end the run if the disk won't have it."""
-    if not args.copy_missing:
+    folder = results.args.copy_missing
+    if not folder:
         return
     try:
-        plan, there, twice = plan_copies(args, directories)
+        plan, there, twice = plan_copies(results)
         need = sum(os.path.getsize(source) for source, _ in plan)
-        free = shutil.disk_usage(args.copy_missing).free
+        free = shutil.disk_usage(folder).free
     except OSError as error:
-        end(f"copied nothing to {args.copy_missing}: {reason(error)}")
+        end(f"copied nothing to {folder}: {reason(error)}")
     if need > free:
-        end(
-            f"copied nothing to {args.copy_missing}: {in_bytes(need)} wanted, {in_bytes(free)} free"
-        )
+        end(f"copied nothing to {folder}: {in_bytes(need)} wanted, {in_bytes(free)} free")
     copied = []
     for source, target in progress(plan, len(plan), "files copied"):
         try:
@@ -2072,15 +2085,16 @@ def copy_missing(args, directories):
         except OSError as error:
             end(f"{target}: {reason(error)}; copied {len(copied):,} of {len(plan):,} files")
     already = f"; {in_kinds(there)} were there already" if there else ""
-    tell(f"copied {in_kinds(copied)} to {args.copy_missing}{already}")
+    tell(f"copied {in_kinds(copied)} to {folder}{already}")
     if twice:
         tell(f"{twice:,} files are in the needles more than once, and were copied once")
 
 
-def plan_copies(args, directories):
+def plan_copies(results):
     """Return the (source, target) of each copy, the sources there already, and the twins' count."""
+    args = results.args
     shelf, plan, there, twice = Shelf(args.copy_missing), {}, set(), 0
-    for finding in all_of(directories, "missing", "lesser", "unreadable"):
+    for finding in results.all_of("missing", "lesser", "unreadable"):
         source, relative = finding.needle, os.path.relpath(finding.needle, args.needles)
         if not finding.bytes:
             continue
@@ -2181,7 +2195,7 @@ def in_kinds(files):
 
 
 def parse_arguments():
-    """Return the options; end with one line where they will not do."""
+    """Return the checked options."""
     parser = argparse.ArgumentParser(
         description="Print the folders of a backup (the needles) of whose photographs a library "
         "(the haystack) has none, be it resized, recompressed or brightened.",
@@ -2222,15 +2236,11 @@ def parse_arguments():
     if "--version" in sys.argv[1:]:  # and nothing is asked for
         print(versions())
         sys.exit()
-    args = parser.parse_args()
-    check_arguments(args)
-    args.library_way = "article" if args.article else "library"
-    args.needle_way = "article" if args.article else "rotated" if args.rotated else "needle"
-    return args
+    return checked_arguments(parser.parse_args())
 
 
-def check_arguments(args):
-    """End the run with one line where the options will not do."""
+def checked_arguments(args):
+    """Return the options with what follows from them; end with one line if they will not do."""
     if len(args.needles) > 1:
         end("name one --needles directory a run, or one that holds them all")
     (args.needles,) = args.needles
@@ -2248,6 +2258,9 @@ def check_arguments(args):
         end("--rotated and --article don't go together")
     for path in args.report:
         check_report(path, args.cache)
+    args.library_way = "article" if args.article else "library"
+    args.needle_way = "article" if args.article else "rotated" if args.rotated else "needle"
+    return args
 
 
 def check_report(path, cache):

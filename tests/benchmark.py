@@ -162,7 +162,7 @@ haystack = Haystack([library], Listing("..", False))
 for photo in photos(count, 1):
     haystack.add(photo)
 needles = list(photos(200, 2))
-for search in (lambda photo: haystack.candidates(photo, 1), haystack.look_alike):
+for search in (haystack.candidates, haystack.look_alike):
     start = time.perf_counter()
     for photo in needles:
         search(photo)

@@ -11,7 +11,7 @@ import pytest
 
 import hash_and_search
 from conftest import RAW, VIDEO, command, draw, encode, half, heic, put, table
-from hash_and_search import Listing, is_online_only, kind_of, list_files
+from hash_and_search import Listing, is_online_only, kind_of
 
 linux = sys.platform.startswith("linux")
 only_linux = pytest.mark.skipif(not linux, reason="as Linux does it")
@@ -143,7 +143,7 @@ def test_a_folder_that_is_seen_twice_is_walked_once(tree, monkeypatch):
         )
         listing, warned = Listing(root, False), []
         monkeypatch.setattr(hash_and_search, "warn", warned.append)
-        list_files(listing, kind_of, set())
+        listing.fill(kind_of, set())
         assert [os.path.relpath(path, root) for path in listing.files] == [
             "a/deep/new.jpg", "a/new.jpg",
         ]  # fmt: skip
@@ -239,7 +239,7 @@ def test_an_entry_of_a_damaged_disk_ends_nothing(tree, monkeypatch):
     monkeypatch.setattr(os, "scandir", lambda path: Entries(map(Damaged, scandir(path))))
     monkeypatch.setattr(hash_and_search, "warn", warned.append)
     listing = Listing(root, False)
-    list_files(listing, kind_of, set())
+    listing.fill(kind_of, set())
     assert [os.path.basename(path) for path in listing.files] == ["1.jpg", "2.jpg"]
     assert warned == [f"cannot look at {os.path.join(root, 'x', '1.jpg')}: Input/output error"]
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from conftest import HOSTILE, RAW, REPORTS, VIDEO, draw, encode, half, put, table
-from hash_and_search import Directory, Finding, Team, page_report
+from hash_and_search import Directory, Finding, Results, Team, page_report
 from test_copying import without_root_powers
 
 linux = sys.platform.startswith("linux")
@@ -377,8 +377,9 @@ def test_a_page_of_many_needles():
         Finding(f"n/{i // 50}/{i}.jpg", "found", 0, f"h/{i}.jpg", bytes=1) for i in range(40_000)
     ]
     directories = [Directory(f"{i}", f"n/{i}", findings[50 * i : 50 * i + 50]) for i in range(800)]
+    args = SimpleNamespace(needles="n", jobs=1, dask=None, cache=None)
     started = time.monotonic()
-    page = page_report(directories, SimpleNamespace(needles="n"), Team(1)).decode()
+    page = page_report(Results(args, directories, Team(args))).decode()
     assert time.monotonic() - started < 20
     assert page.count("<img ") == page.count('loading="lazy"') == 2 * 2000
     assert page.count('<li class="found">') == 2000
@@ -387,7 +388,7 @@ def test_a_page_of_many_needles():
     # what is missing stands on it however much is found
     missing = [Directory("z", "n/z", [Finding("n/z/a.nef", "missing", bytes=1)])]
     directories = directories[:41] + missing
-    page = page_report(directories, SimpleNamespace(needles="n"), Team(1)).decode()
+    page = page_report(Results(args, directories, Team(args))).decode()
     assert page.count('<li class="missing">') == 1
     assert page.index('<a href="#f0">z<') < page.index('<a href="#f1">0<')
 

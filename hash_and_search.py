@@ -69,12 +69,10 @@ import typing
 # Admit a panorama of 2**28 pixels; OpenCV's own 2**30 would let a small file take 6 GB of memory.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # read once, at the import
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's own threads would only wait here
-for name in ("PIXELS", "WIDTH", "HEIGHT"):
-    limit = os.environ.get(f"OPENCV_IO_MAX_IMAGE_{name}", "1")
+for name in (f"OPENCV_IO_MAX_IMAGE_{what}" for what in ("PIXELS", "WIDTH", "HEIGHT")):
+    limit = os.environ.get(name, "1")
     if not (limit.isascii() and limit.isdecimal() and 0 < int(limit) < 2**63):
-        print(
-            f"[ERROR] OPENCV_IO_MAX_IMAGE_{name} must be a number, not {limit!r}", file=sys.stderr
-        )
+        print(f"[ERROR] {name} must be a number, not {limit!r}", file=sys.stderr)
         sys.exit(2)  # OpenCV would abort
 try:
     import cv2
@@ -135,7 +133,7 @@ def main():
     library, needles = list_all(args)
     haystack = Haystack(library, needles)
     photos = team.hash_photos(haystack.files, args.library_way)
-    for photo in progress(photos, haystack.total, "images"):
+    for photo in progress(photos, len(haystack.files), "images"):
         haystack.add(photo)
     info(f"processed {haystack.count} images in {time.time() - start:.2f} seconds")
 
@@ -284,10 +282,8 @@ class Listing:
             archives = sorted(path for path in others if ending_of(path) in ARCHIVES)
             lines = (f"{path}: a backup inside an archive is not searched" for path in archives)
             tell_some(warn, lines, "archives")
-            lines = (
-                f"{name}: only files that are not searched for; look into it"
-                for name in self.lone()
-            )
+            only = "only files that are not searched for; look into it"
+            lines = (f"{name}: {only}" for name in self.lone())
             tell_some(warn, lines, "folders with only such files")
 
     def lone(self):
@@ -307,7 +303,8 @@ class Listing:
 
 def list_all(args):
     """Return a Listing for each haystack and one of the needles; tell what is left out."""
-    is_listed = is_listed_by_the_article if args.article else kind_of
+    by_article = lambda path: path.lower().endswith(paths.image_types)  # noqa: E731
+    is_listed = by_article if args.article else kind_of
     ours = {os.path.normcase(os.path.abspath(path)) for path in (*args.report, args.cache or "")}
     library = [Listing(root, True) for root in args.haystack]
     needles = Listing(args.needles, False, way=args.needle_way)
@@ -323,10 +320,6 @@ def list_all(args):
     return library, needles
 
 
-def is_listed_by_the_article(path):
-    return path.lower().endswith(paths.image_types)
-
-
 def is_junction(entry):
     """Whether an entry is a junction of Windows, as os.DirEntry tells from Python 3.12 on."""
     tag = getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0) if os.name == "nt" else 0
@@ -338,26 +331,16 @@ def folder_ids(folder):
     """Return the set of what a folder is known by: its real path, and its device and inode."""
     info = os.stat(folder)
     inode = {(info.st_dev, info.st_ino)} if info.st_ino else set()  # some drives have none
-    return inode | {os.path.normcase(real_path(folder))}
-
-
-@functools.cache
-def real_path(folder):
-    """Return os.path.realpath of a folder, by that of the one above: of a deep tree each once."""
-    above, name = os.path.split(folder)
-    if not above or name in ("", os.curdir, os.pardir) or os.name == "nt" or os.path.islink(folder):
-        return os.path.realpath(folder)
-    return os.path.join(real_path(above), name)
+    return inode | {os.path.normcase(os.path.realpath(folder))}
 
 
 def is_online_only(path):
     """Whether a file lies in a cloud, and is downloaded when it is read: OneDrive, iCloud."""
-    try:
+    with contextlib.suppress(OSError):
         info = os.stat(path)
-    except OSError:
-        return False
-    windows, mac = getattr(info, "st_file_attributes", 0), getattr(info, "st_flags", 0)
-    return bool(windows & 0x400000 or mac & 0x40000000)
+        windows, mac = getattr(info, "st_file_attributes", 0), getattr(info, "st_flags", 0)
+        return bool(windows & 0x400000 or mac & 0x40000000)
+    return False
 
 
 # ------------------------------------------------------------------------------------------------
@@ -595,21 +578,17 @@ def jpeg_header(data):
     Walks the segments: a preview in the EXIF segment has a frame header of its own, and comes
     first. Source: ITU-T T.81, annex B.
     """
-    place, frame = 2, {}
+    place, frame = 2, (0, 0, False)
     while data[place : place + 1] == b"\xff" and place < len(data) - 9:
         kind = data[place + 1]
         if kind == 0xFF:  # a fill byte
             place += 1
             continue
         if kind == 0xDA:
-            return JpegHeader(**frame, scan=place)
+            return JpegHeader(*frame, place)
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
-            high, wide = data[place + 5 : place + 7], data[place + 7 : place + 9]
-            frame = {
-                "width": int.from_bytes(wide, "big"),
-                "height": int.from_bytes(high, "big"),
-                "is_progressive": kind in (0xC2, 0xC6, 0xCA, 0xCE),
-            }
+            high, wide = struct.unpack_from(">HH", data, place + 5)
+            frame = wide, high, kind in (0xC2, 0xC6, 0xCA, 0xCE)
         place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
     return JpegHeader()
 
@@ -1070,12 +1049,11 @@ class Cluster:
         return wait
 
     def wait(self, future):
-        waited = 0
+        waited = itertools.count(1)
         while future.status == "pending" and self.client.status == "running":
             with contextlib.suppress(Exception):  # the time is up, or the future is cancelled
                 self.wait_for([future], timeout=1)
-            waited += 1
-            if waited == 12 and future.status == "pending":
+            if next(waited) == 12 and future.status == "pending":
                 for line in self.silent:  # once
                     warn(line)
         if future.status in ("pending", "cancelled"):
@@ -1201,17 +1179,12 @@ class Haystack:
         for listing in listings:
             listing.files.clear()  # of millions of paths one list is enough
         self.all = [path for path, _ in itertools.groupby(files)]
-        self.total = sum(map(is_decoded, self.all))  # photographs to be hashed
+        self.files = list(filter(is_decoded, self.all))  # photographs to be hashed
         self.count = 0  # photographs that were read
         self.photographs = {}  # {hash: paths}, the article's dictionary
         self.paths = []  # and for each its Print, of which an equal hash alone tells too little
-        self.rows, self.columns = np.empty((2, self.total), np.uint64)
-        self.levels = np.empty((self.total, 72), np.uint8)
-
-    @property
-    def files(self):
-        """The paths of the photographs that are to be hashed."""
-        return filter(is_decoded, self.all)
+        self.rows, self.columns = np.empty((2, len(self.files)), np.uint64)
+        self.levels = np.empty((len(self.files), 72), np.uint8)
 
     def add(self, photo):
         self.count += not photo.problem
@@ -1236,10 +1209,6 @@ class Haystack:
             return not folder_ids(os.path.dirname(real)) & self.going
         except OSError:  # it has vanished
             return False
-
-    def equal(self, photo):
-        """Return the paths of equal hashes, as the article looks them up."""
-        return self.photographs.get(photo.prints[0].row, ())
 
     def candidates(self, photo):
         """Return the OPENED likeliest Candidates for a Photo, turned if it has all Prints."""
@@ -1397,7 +1366,7 @@ def compared(files):
 def look_up(photos, haystack):
     """Yield a Finding for each Photo as the article does: found if a hash is equal."""
     for photo in photos:
-        equal = haystack.equal(photo) if photo.prints else ()
+        equal = haystack.photographs.get(photo.prints[0].row, ()) if photo.prints else ()
         match = next((path for path in equal if not is_same_file(path, photo.path)), "")
         yield lacking(photo) if not match else Finding(photo.path, "found", 0, match)
 
@@ -1504,12 +1473,6 @@ def digest(question, _):
             while block := file.read(2**20):
                 result.update(block)
     return result.hexdigest()
-
-
-def checked_digest(value, _):
-    if len(bytes.fromhex(value)) != 16:
-        raise ValueError("no digest")
-    return value
 
 
 # ------------------------------------------------------------------------------------------------
@@ -1655,7 +1618,7 @@ def why_lesser(needle, other):
 
 
 TASKS = {
-    "digest": Task(digest, checked_digest),
+    "digest": Task(digest, lambda text, _: struct.unpack("16s", bytes.fromhex(text))[0].hex()),
     "hash": Task(hash_photo, checked_photo),
     "look": Task(look, checked_look),
     "picture": Task(lambda *asked: picture_of(*asked), lambda text, _: str(text), is_kept=False),
@@ -1796,11 +1759,8 @@ COLUMNS = "status distance match pixels match_pixels lookalike reason bytes modi
 
 def harmless(cell):
     """Put an apostrophe before a text that a spreadsheet would take for a formula."""
-    return (
-        f"'{cell}"
-        if isinstance(cell, str) and cell.startswith(("=", "+", "@", "-", "\t"))
-        else cell
-    )
+    is_formula = isinstance(cell, str) and cell.startswith(("=", "+", "@", "-", "\t"))
+    return f"'{cell}" if is_formula else cell
 
 
 def page_report(results):
@@ -2163,9 +2123,7 @@ def copy_whole(source, target):
         os.utime(part, ns=(info.st_atime_ns, info.st_mtime_ns))
         try:
             os.link(part, target)
-        except FileExistsError:
-            raise
-        except OSError:  # a disk without hard links
+        except OSError:  # a disk without hard links, unless the name is taken
             if os.path.lexists(target):
                 raise
             os.rename(part, target)
@@ -2197,8 +2155,8 @@ def in_kinds(files):
 def parse_arguments():
     """Return the checked options."""
     parser = argparse.ArgumentParser(
-        description="Print the folders of a backup (the needles) of whose photographs a library "
-        "(the haystack) has none, be it resized, recompressed or brightened.",
+        description="Print the folders of a backup (the needles) whose photographs a library (the "
+        "haystack) lacks, even resized, recompressed or brightened.",
         epilog="example: python hash_and_search.py --haystack Pictures --needles old-backup "
         "--report missing.html",
         allow_abbrev=False,
@@ -2295,10 +2253,10 @@ def check_copy_folder(args):
 
 def versions():
     heif = pillow_heif()
-    parts = {"hash_and_search": VERSION, "Python": platform.python_version()}
-    parts |= {"OpenCV": cv2.__version__, "NumPy": np.__version__}
-    parts |= {"pillow-heif": heif.__version__ if heif else "none"}
-    return ", ".join(f"{name} {version}" for name, version in parts.items())
+    return (
+        f"hash_and_search {VERSION}, Python {platform.python_version()}, OpenCV {cv2.__version__}, "
+        f"NumPy {np.__version__}, pillow-heif {heif.__version__ if heif else 'none'}"
+    )
 
 
 VERSION = "2026-11-24"

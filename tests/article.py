@@ -37,11 +37,11 @@ def article_search(haystack, needles):
     """Return the number of haystack images and the directories that the article would print."""
     hashes = [article_file_hash(path) for path in paths.list_images(haystack)]
     hashes = [value for value in hashes if value is not None]
-    directories, found = set(), set()
+    known, directories, found = set(hashes), set(), set()
     for path in paths.list_images(needles):
         directory = os.path.relpath(os.path.dirname(path), needles)
         directories.add(directory)
-        if article_file_hash(path) in hashes:
+        if article_file_hash(path) in known:
             found.add(directory)
     return len(hashes), sorted(directories - found)
 

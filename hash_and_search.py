@@ -261,7 +261,8 @@ class Listing:
                 else:
                     folders.append(entry.path)
         if trash:
-            warn(f"{self.root}: what is in {', '.join(sorted(trash)[:SHOWN])} counts for nothing")
+            shown = ", ".join(sorted(trash)[:SHOWN])
+            warn(f"{self.root}: trash and previews do not count: {shown}")
 
     def tell_what_is_left_out(self):
         root, others = self.root, self.others
@@ -1022,9 +1023,10 @@ class Cluster:
             self.module = importlib.import_module(pathlib.Path(__file__).stem)
             versions = within(15, self.client.run, self.module.opencv_version).values()
         except Exception as error:
-            end(f"a worker of {self.name} can't: {type(error).__name__} {error}")
+            end(f"a worker of {self.name} failed: {type(error).__name__} {error}")
         if others := set(versions) - {cv2.__version__}:
-            warn(f"workers have OpenCV {', '.join(sorted(others))}, and here is {cv2.__version__}")
+            others = ", ".join(sorted(others))
+            warn(f"the workers have OpenCV {others}, this machine has {cv2.__version__}")
         self.silent = iter([f"waiting for the workers of {self.name}"])
 
     def submit(self, name, questions):
@@ -2034,7 +2036,7 @@ def copy_missing(results):
     except OSError as error:
         end(f"copied nothing to {folder}: {reason(error)}")
     if need > free:
-        end(f"copied nothing to {folder}: {in_bytes(need)} wanted, {in_bytes(free)} free")
+        end(f"copied nothing to {folder}: {in_bytes(need)} needed, {in_bytes(free)} free")
     copied = []
     for source, target in progress(plan, len(plan), "files copied"):
         try:
@@ -2155,8 +2157,8 @@ def in_kinds(files):
 def parse_arguments():
     """Return the checked options."""
     parser = argparse.ArgumentParser(
-        description="Print the folders of a backup (the needles) whose photographs a library (the "
-        "haystack) lacks, even resized, recompressed or brightened.",
+        description="Print each folder of a backup (the needles) of which a library (the haystack) "
+        "has no photograph, not even resized, recompressed or brightened.",
         epilog="example: python hash_and_search.py --haystack Pictures --needles old-backup "
         "--report missing.html",
         allow_abbrev=False,
@@ -2175,14 +2177,14 @@ def parse_arguments():
         help="write a report: .html is a page to look at, .csv a table of every file, .txt a list "
         "of what is missing or unreadable; may be given several times")
     add("--copy-missing", metavar="FOLDER",
-        help="copy what the library lacks to this folder, which may be part of the haystack")
+        help="copy what the library lacks to this folder, which may be a haystack too")
     add("--exit-code", action="store_true",
         help="end with status 1 if anything is missing or unreadable (default: 0)")
     add = parser.add_argument_group("speed").add_argument
     add("--cache", metavar="FILE",
-        help="keep what was found out in this SQLite file, for the next run")
+        help="keep the results in this SQLite file, for the next run (default: none)")
     add("--jobs", metavar="N", type=int,
-        help=f"use so many threads (default: {DEFAULT_JOBS})")
+        help=f"use N threads (default: {DEFAULT_JOBS})")
     add("--dask", metavar="ADDRESS",
         help="use the workers of the Dask scheduler there, such as tcp://scheduler:8786")
     add = parser.add_argument_group("rarely needed").add_argument
@@ -2200,7 +2202,7 @@ def parse_arguments():
 def checked_arguments(args):
     """Return the options with what follows from them; end with one line if they will not do."""
     if len(args.needles) > 1:
-        end("name one --needles directory a run, or one that holds them all")
+        end("name one --needles directory per run, or one that holds them all")
     (args.needles,) = args.needles
     if args.copy_missing is not None:
         check_copy_folder(args)
@@ -2244,7 +2246,7 @@ def check_copy_folder(args):
     folder, needles = map(os.path.realpath, (args.copy_missing, args.needles))
     with contextlib.suppress(ValueError):  # they lie on two drives
         if os.path.commonpath([folder, needles]) in (folder, needles):
-            end(f"--copy-missing {args.copy_missing} and the needles lie in each other")
+            end(f"--copy-missing {args.copy_missing} must neither lie in the needles nor hold them")
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:

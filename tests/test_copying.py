@@ -530,7 +530,7 @@ def test_the_space_is_checked_beforehand(tree):
     done = in_small_disk(tree, "1m", '"$@"; echo status $?; find to -type f')
     assert done.stdout.endswith("directories...\n[INFO] x\nstatus 2\n")
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("[ERROR]"))
-    assert line == "[ERROR] copied nothing to to: 3.0 MB wanted, 1.0 MB free"
+    assert line == "[ERROR] copied nothing to to: 3.0 MB needed, 1.0 MB free"
 
 
 @pytest.mark.skipif(not linux, reason="drops root's powers as Linux does")

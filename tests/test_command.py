@@ -434,7 +434,7 @@ def test_progress_on_a_terminal_and_only_there(tree):
     put(tree.path / "haystack" / "30a.png", b"broken")
     shown = on_a_terminal(tree, 120)
     lines = [(when, part) for when, part in shown if " of 79 images" in part]
-    assert len(lines) > 8
+    assert len(lines) > 4  # sixteen at a time
     early = [part for when, part in lines if when < 1.8]
     late = [part for when, part in lines if when > 2.5]
     assert early and all(re.fullmatch(r"\[INFO\] \d+ of 79 images", part) for part in early)

@@ -522,8 +522,8 @@ def test_what_freezes_is_told_and_an_interruption_still_ends_the_run(tree):
             assert told_by(run, err) == waiting + "[ERROR] interrupted\n"
         last, err = runs[2]
         assert last.wait(limit - time.monotonic()) == 2
-        line = f"[ERROR] a worker of the Dask scheduler at {addresses[1]} can't: TimeoutError"
-        assert told_by(last, err).rstrip() == line
+        (line,) = told_by(last, err).splitlines()
+        assert line.startswith(f"[ERROR] a worker of the Dask scheduler at {addresses[1]} ")
     finally:
         for process in (*(run for run, _ in runs), *clusters):
             process.kill()
@@ -560,7 +560,7 @@ def test_a_worker_without_opencv_is_told_at_the_start(tree):
     with cluster_whose_worker_has(tree, "cv2", code) as address:
         done = tree.run("--dask", address, timeout=LIMIT)
     assert (done.status, done.out) == (2, "") and done.err.count("\n") == 1
-    assert done.err.startswith(f"[ERROR] a worker of the Dask scheduler at {address} can't: ")
+    assert done.err.startswith(f"[ERROR] a worker of the Dask scheduler at {address} ")
     assert "no OpenCV on this worker" in done.err
 
 
@@ -572,7 +572,7 @@ def test_a_worker_with_another_opencv_is_told_before_the_hashing(tree):
         both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         done = subprocess.run(arguments, cwd=tree.path, timeout=300, **both)
     first, second, *rest = done.stdout.splitlines()
-    assert first == f"[WARN] workers have OpenCV 3.4.18, and here is {cv2.__version__}"
+    assert first.startswith("[WARN] ") and "3.4.18" in first and cv2.__version__ in first
     assert second == "[INFO] computing hashes for haystack..."
     assert done.returncode == 0 and "[WARN]" not in "".join(rest)
 

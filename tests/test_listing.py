@@ -543,7 +543,7 @@ def test_a_reports_name_in_other_letter_case_is_the_same_where_disks_say_so(tree
     put(tree.path / "as windows" / "sitecustomize.py", b"import os\nos.path.normcase = str.lower\n")
     env = {**os.environ, "PYTHONPATH": str(tree.path / "as windows")}
     put(tree.needles / "x" / "1.jpg", encode(draw(1)))
-    put(tree.needles / "list.txt", b"an older report")
+    put(tree.needles / "List.txt", b"an older report")
     assert tree.run("--report", "needles/LIST.txt", env=env).warned == []
     done = tree.run("--report", "CACHE.txt", "--cache", "cache.txt", env=env)
     assert done.status == 2 and done.warned == ["[ERROR] --report CACHE.txt is the cache"]

@@ -450,6 +450,7 @@ def decode_any(data, colours):
         raise BytesOnlyError("it holds several pictures")
     size = image.shape[1::-1]
     image = shrunk(image, 2**13)
+    del pages  # what hides something is decoded twice
     grey = to_grey(image)
     if is_plain(grey) and hides_something(data):
         raise BytesOnlyError("it looks plain, and has transparency or 16 bits")

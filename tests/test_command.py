@@ -1,5 +1,7 @@
 """Section 8: the options, the streams, the terminal, the exit status, and interruptions."""
 
+import errno
+import io
 import os
 import re
 import signal
@@ -10,6 +12,7 @@ import time
 import numpy as np
 import pytest
 
+import hash_and_search
 from conftest import (
     RAW,
     REPORTS,
@@ -350,6 +353,29 @@ def test_a_closed_pipe_is_quiet(tree):
     assert run.wait() == 141
 
 
+@pytest.mark.parametrize(
+    ("system", "number", "is_closed"),
+    [
+        ("posix", errno.EPIPE, True),
+        ("nt", errno.EPIPE, True),
+        ("nt", errno.EINVAL, True),  # as Windows tells it
+        ("posix", errno.EINVAL, False),
+        ("nt", errno.ENOSPC, False),
+    ],
+)
+def test_a_closed_pipe_is_known_by_its_error(monkeypatch, system, number, is_closed):
+    class Closed(io.StringIO):
+        def flush(self):
+            raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as there, pytest.raises((SystemExit, OSError)) as ended:
+        there.setattr(os, "name", system)
+        there.setattr(os, "_exit", sys.exit)
+        there.setattr(sys, "stdout", Closed())
+        hash_and_search.info("a line")
+    assert (getattr(ended.value, "code", None) == 141) == is_closed
+
+
 @pytest.mark.skipif(not linux, reason="a locale as Linux has it")
 def test_names_beyond_ascii_in_a_locale_that_has_none(tree):
     put(tree.path / "haystack" / "Bücher" / "small.jpg", half(draw(20, 640, 480)))
@@ -559,19 +585,19 @@ def test_requirements_and_script_metadata_agree():
 
 
 @pytest.mark.parametrize(
-    ("module", "error", "advice"),
+    ("system", "module", "error", "advice"),
     [
-        ("cv2", "ModuleNotFoundError(\"No module named 'cv2'\")", "requirements.txt"),
-        ("imutils", "ModuleNotFoundError(\"No module named 'imutils'\")", "requirements.txt"),
-        ("cv2", "ImportError('libGL.so.1: cannot open shared object file')", "libgl1 libglib2.0-0"),
-        ("cv2", "ImportError('DLL load failed while importing cv2')", "opencv-python-headless"),
-        ("cv2", "ImportError('numpy.core.multiarray failed to import')", ""),
+        ("linux", "cv2", "ModuleNotFoundError(\"No module named 'cv2'\")", "requirements.txt"),
+        ("win32", "imutils", "ModuleNotFoundError(\"No module 'imutils'\")", "requirements.txt"),
+        ("linux", "cv2", "ImportError('libGL.so.1: cannot open object')", "libgl1 libglib2.0-0"),
+        ("darwin", "cv2", "ImportError('dlopen(cv2.abi3.so): Library not loaded')", ""),
+        ("win32", "cv2", "ImportError('DLL load failed: cv2')", "opencv-python-headless"),
+        ("linux", "cv2", "ImportError('DLL load failed: cv2')", ""),
+        ("linux", "cv2", "ImportError('numpy.core.multiarray failed to import')", ""),
     ],
 )
-def test_opencv_that_cannot_be_imported(tmp_path, module, error, advice):
-    if ("lib" in advice and not linux) or ("headless" in advice and os.name != "nt"):
-        pytest.skip("another system's error")
-    (tmp_path / f"{module}.py").write_text(f"raise {error}")
+def test_opencv_that_cannot_be_imported(tmp_path, system, module, error, advice):
+    (tmp_path / f"{module}.py").write_text(f"import sys\nsys.platform = {system!r}\nraise {error}")
     done = subprocess.run(
         [sys.executable, SCRIPT, "-h"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},

@@ -478,18 +478,44 @@ def test_a_limit_that_is_a_number_holds(tree):
     assert done.printed == []  # whose bytes are enough
 
 
+def run_and_measure(tree, *options):
+    """Return the lines that a run prints, and how many GB of memory it took at most."""
+    measure = (
+        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], check=True);"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    arguments = command("-a", "haystack", "-n", "needles", *options)
+    arguments = [sys.executable, "-c", measure, *arguments]
+    done = subprocess.run(arguments, cwd=tree.path, capture_output=True, text=True, check=True)
+    *lines, kilobytes = done.stdout.splitlines()
+    return lines, int(kilobytes) / 2**20
+
+
 @pytest.mark.skipif(not linux, reason="reads what Linux counts of a child's memory")
 def test_files_that_claim_to_be_large_do_not_take_the_memory(tree):
     for number in range(3):
         put(tree.needles / "claims" / f"{number}.png", png_that_claims(16384, 16384))
         chunk = png_that_claims(96, 64)[:33] + b"\xf8\0\0\0IDAT" + b"x" * 20
         put(tree.needles / "claims" / f"chunk {number}.png", chunk)
-    measure = (
-        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], check=True);"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    )
-    arguments = [sys.executable, "-c", measure, *command("-a", "haystack", "-n", "needles")]
-    done = subprocess.run(arguments, cwd=tree.path, capture_output=True, text=True, check=True)
-    *lines, kilobytes = done.stdout.splitlines()
+    lines, gigabytes = run_and_measure(tree)
     assert lines[-1] == "[INFO] claims"
-    assert int(kilobytes) < 2.5 * 2**20
+    assert gigabytes < 2.5
+
+
+@pytest.mark.skipif(not linux, reason="reads what Linux counts of a child's memory")
+def test_large_files_are_read_one_at_a_time(tree):
+    """Each in a batch of its own, so that each thread has one."""
+    for number in range(4):
+        path = tree.needles / f"{number}" / "00.tif"
+        put(path, encode(draw(50 + number), ".tif"))
+        os.truncate(path, 200_000_000 + number)  # sparse
+        for small in range(1, 16):
+            put(tree.needles / f"{number}" / f"{small:02}.jpg", encode(draw(small, 64, 48)))
+    put(tree.needles / "too large" / "00.tif", encode(draw(54), ".tif"))
+    os.truncate(tree.needles / "too large" / "00.tif", 2**32)
+    lines, gigabytes = run_and_measure(tree, "--jobs", "8", "--report", "table.csv")
+    rows = {row["needle"]: row for row in table(tree.path / "table.csv")}
+    assert [rows[f"needles/{number}/00.tif"]["status"] for number in range(4)] == ["missing"] * 4
+    assert "too large" in lines[-1]
+    assert rows["needles/too large/00.tif"]["reason"] == "the file has 2 GiB or more"
+    assert gigabytes < 0.5  # which includes one of them

@@ -1,8 +1,11 @@
 """1 Listing: which files are searched, which are left out, and how that is told."""
 
+import contextlib
 import ctypes
 import os
 import pathlib
+import shutil
+import stat
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -244,6 +247,94 @@ def test_an_entry_of_a_damaged_disk_ends_nothing(tree, monkeypatch):
     assert warned == [f"cannot look at {os.path.join(root, 'x', '1.jpg')}: Input/output error"]
 
 
+def test_a_folder_that_vanishes_while_others_are_listed_is_named(tree, monkeypatch):
+    put(tree.needles / "a.jpg", draw(1))
+    put(tree.needles / "x" / "b.jpg", draw(2))
+    put(tree.needles / "y" / "c.jpg", draw(3))
+    warned, listing = [], Listing(str(tree.needles), False)
+    monkeypatch.setattr(hash_and_search, "warn", warned.append)
+    walk = listing.walk()
+    assert os.path.basename(next(walk)) == "a.jpg"
+    shutil.rmtree(tree.needles / "x")
+    assert [os.path.basename(path) for path in walk] == ["c.jpg"]
+    gone = os.path.join(tree.needles, "x")
+    assert listing.unlisted == [gone]
+    (line,) = warned
+    assert line.startswith(f"cannot list {gone}: ")
+
+
+def test_a_junction_is_not_followed(tree, monkeypatch):
+    put(tree.path / "elsewhere" / "a.jpg", draw(50))
+    put(tree.needles / "x" / "1.jpg", encode(draw(1)))
+    warned, listing = [], Listing(str(tree.needles), False)
+    monkeypatch.setattr(hash_and_search, "warn", warned.append)
+    if os.name == "nt":
+        import _winapi
+
+        _winapi.CreateJunction(str(tree.path / "elsewhere"), str(tree.needles / "x" / "junction"))
+        listing.fill(kind_of, set())
+    else:  # a folder that looks like one
+        put(tree.needles / "x" / "junction" / "a.jpg", draw(50))
+        scandir = os.scandir
+
+        def as_on_windows(entry):
+            tag = 0xA0000003 if entry.name == "junction" else 0
+            return SimpleNamespace(
+                name=entry.name,
+                path=entry.path,
+                is_symlink=entry.is_symlink,
+                is_dir=entry.is_dir,
+                stat=lambda follow_symlinks: SimpleNamespace(st_reparse_tag=tag),
+            )
+
+        @contextlib.contextmanager
+        def entries(path):
+            with scandir(path) as found:
+                yield map(as_on_windows, found)
+
+        with monkeypatch.context() as windows:
+            windows.setattr(os, "scandir", entries)
+            windows.setattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", 0xA0000003, raising=False)
+            windows.setattr(os, "name", "nt")
+            listing.fill(kind_of, set())
+    assert [os.path.basename(path) for path in listing.files] == ["1.jpg"]
+    path = os.path.join(tree.needles, "x", "junction")
+    assert warned == [f"{path}: a link to a directory, not followed"]
+
+
+WITHOUT_INODES = """
+import os
+
+whole = os.stat
+
+def stat(*arguments, **options):
+    info = whole(*arguments, **options)
+    more = {name: getattr(info, name) for name in dir(info) if name.startswith("st_")}
+    return os.stat_result((info[0], 0, *info[2:10]), more)
+
+os.stat = stat
+"""
+
+
+def test_a_drive_that_numbers_no_files_is_searched_as_others_are(tree):
+    for name in ("a", "b"):
+        put(tree.needles / name / "1.jpg", encode(draw(1), quality=60))
+        put(tree.needles / name / "same.raw", RAW)
+        put(tree.needles / name / f"{name}.raw", RAW + name.encode())
+        put(tree.path / "haystack" / "import" / name / "new.jpg", draw(60))
+    put(tree.path / "haystack" / "same.raw", RAW)
+    put(tree.needles / "c" / "new.jpg", encode(draw(60), quality=60))
+    put(tree.path / "without" / "sitecustomize.py", WITHOUT_INODES.encode())
+    env = {**os.environ, "PYTHONPATH": str(tree.path / "without")}
+    for options in ({}, {"needles": "haystack"}, {"needles": "haystack/import"}):
+        expected = tree.run("--report", "table.csv", **options)
+        rows = table(tree.path / "table.csv")
+        done = tree.run("--report", "table.csv", env=env, **options)
+        assert done.printed == expected.printed and done.err == expected.err
+        assert table(tree.path / "table.csv") == rows
+    assert expected.printed == ["a", "b"]
+
+
 def test_what_lies_in_icloud_is_a_photograph_that_cannot_be_read(tree):
     put(tree.needles / "phone" / ".IMG_1.HEIC.icloud", b"bplist00 of a place")
     put(tree.needles / "phone" / ".IMG_2.MOV.icloud", b"bplist00 of another place")
@@ -270,6 +361,20 @@ def test_files_that_are_online_only_are_known_by_their_flags(monkeypatch, flag, 
     assert is_online_only("a.jpg")
     monkeypatch.setattr(os, "stat", lambda path: SimpleNamespace(**{flag: 0x20}))
     assert not is_online_only("a.jpg")
+
+
+@pytest.mark.parametrize("system", ["darwin", "linux"])
+def test_files_that_are_online_only_are_counted_where_there_are_such(tree, monkeypatch, system):
+    if os.name == "nt" and system == "linux":
+        pytest.skip("Windows has such files")
+    warned, listing = [], Listing("needles", False, files=["a.jpg", "b.jpg", "c.jpg"])
+    monkeypatch.setattr(hash_and_search, "warn", warned.append)
+    monkeypatch.setattr(hash_and_search, "is_online_only", lambda path: path != "b.jpg")
+    with monkeypatch.context() as there:
+        there.setattr(sys, "platform", system)
+        listing.tell_what_is_left_out()
+    assert len(warned) == (system == "darwin")
+    assert all(line.startswith("needles: 2 files are online only") for line in warned)
 
 
 # ------------------------------------------------------------------------------------------------
@@ -431,6 +536,17 @@ def test_reports_and_caches_among_the_needles_are_not_other_files(tree):
     options = ("--report", "needles/list.txt", "--report", "needles/t.csv", "--cache", "needles/c")
     for _ in range(2):
         assert tree.run(*options).warned == []
+
+
+def test_a_reports_name_in_other_letter_case_is_the_same_where_disks_say_so(tree):
+    """As Windows has it, where os.path.normcase tells."""
+    put(tree.path / "as windows" / "sitecustomize.py", b"import os\nos.path.normcase = str.lower\n")
+    env = {**os.environ, "PYTHONPATH": str(tree.path / "as windows")}
+    put(tree.needles / "x" / "1.jpg", encode(draw(1)))
+    put(tree.needles / "List.txt", b"an older report")
+    assert tree.run("--report", "needles/LIST.txt", env=env).warned == []
+    done = tree.run("--report", "CACHE.txt", "--cache", "cache.txt", env=env)
+    assert done.status == 2 and done.warned == ["[ERROR] --report CACHE.txt is the cache"]
 
 
 def test_heic_without_the_package_is_told_before_the_hashing(tree):

@@ -194,7 +194,8 @@ def tree(tmp_path):
     def run(*options, haystack=("haystack",), needles="needles", timeout=300, **more):
         arguments = command("--haystack", *haystack, "--needles", needles, *options)
         done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, timeout=timeout, **more)
-        out, err = os.fsdecode(done.stdout), os.fsdecode(done.stderr)
+        streams = done.stdout, done.stderr
+        out, err = (os.fsdecode(each).replace(os.linesep, "\n") for each in streams)
         assert "Traceback" not in err
         asked = out.partition("[INFO] check the following directories...\n")[2]
         printed = [line.removeprefix("[INFO] ") for line in asked.splitlines()]

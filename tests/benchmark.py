@@ -170,18 +170,22 @@ for search in (haystack.candidates, haystack.look_alike):
 """
 # A process of its own: a child's peak memory is never less than that of whoever starts it.
 WRAPPER = """
-import resource, subprocess, sys, time
+import subprocess, sys, time
 start = time.perf_counter()
 status = subprocess.call(sys.argv[1:], stderr=subprocess.DEVNULL)
 seconds = time.perf_counter() - start
-peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+try:
+    import resource
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+except ImportError:  # on Windows
+    peak = float("nan")
 print(seconds, peak / (1024**2 if sys.platform == "darwin" else 1024), file=sys.stderr)
 sys.exit(status)
 """
 
 
 def measure(arguments):
-    """Run a command; return its seconds, its peak memory in MB and its stdout."""
+    """Run a command; return its seconds, its peak memory in MB (or NaN) and its stdout."""
     with tempfile.TemporaryDirectory() as home:  # no contender finds an older run's cache
         env = {**os.environ, "XDG_CACHE_HOME": home, "HOME": home, "PYTHONPATH": str(HERE.parent)}
         wrapped = [sys.executable, "-c", WRAPPER, *map(str, arguments)]
@@ -219,6 +223,10 @@ def spread(values):
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
+def or_dash(amount):
+    return "-" if amount.startswith("nan") else amount
+
+
 def say_times(title, competitors, rounds, count):
     """Print how long each competitor takes, as a multiple of ours in the same round."""
     times, peaks = {name: [] for name, _, _ in competitors}, {}
@@ -237,7 +245,7 @@ def say_times(title, competitors, rounds, count):
     for name, command, _ in competitors:
         if command:
             ratios = [mine / other for mine, other in zip(times[name], ours, strict=True)]
-            say_row(name, spread(ratios), f"{peaks[name]:.0f} MB")
+            say_row(name, spread(ratios), or_dash(f"{peaks[name]:.0f} MB"))
         else:
             say_row(name, "not installed", "")
     say(f"\nOurs: {count / seconds:,.0f} photographs of the library a second; ", end="")
@@ -596,7 +604,8 @@ def growth_tables(sizes, hash_counts, scratch):
         peak = max(run[1] for run in runs)
         each = (peak - least) * 1024 / size
         rate = f"{size / seconds:,.0f}"
-        say_row(f"{size:,}", f"{seconds:.2f}", rate, f"{peak:.0f} MB", f"{each:.2f} KB")
+        memory = or_dash(f"{peak:.0f} MB"), or_dash(f"{each:.2f} KB")
+        say_row(f"{size:,}", f"{seconds:.2f}", rate, *memory)
     say("\n### The search among random hashes, in microseconds a needle\n")
     say_row("hashes in the library", "candidates", "what looks alike, of a missing one besides")
     say_row(*["---"] * 3)

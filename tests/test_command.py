@@ -25,8 +25,9 @@ from conftest import (
     png_that_claims,
     put,
     table,
+    without_root_powers,
 )
-from test_copying import contents, without_root_powers
+from test_copying import contents
 
 linux = sys.platform.startswith("linux")
 CALL = ("-a", "haystack", "-n", "needles")

@@ -1,6 +1,5 @@
 """Section 7: what the library lacks is copied, whole and once, and nothing is replaced."""
 
-import ctypes
 import os
 import pathlib
 import random
@@ -16,17 +15,11 @@ import cv2
 import numpy as np
 import pytest
 
-from conftest import RAW, TOP, VIDEO, command, draw, encode, half, put
+from conftest import RAW, TOP, VIDEO, command, draw, encode, half, put, without_root_powers
 
 linux = sys.platform.startswith("linux")
 COPY = ("--copy-missing", "to")
 PART = ".hash_and_search.part"
-
-
-def without_root_powers():
-    """Take from this process, before it becomes another, root's right to open everything."""
-    for power in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-        ctypes.CDLL(None).prctl(24, power, 0, 0, 0)  # PR_CAPBSET_DROP
 
 
 def names(folder):

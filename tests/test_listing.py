@@ -1,7 +1,6 @@
 """1 Listing: which files are searched, which are left out, and how that is told."""
 
 import contextlib
-import ctypes
 import os
 import pathlib
 import shutil
@@ -13,17 +12,11 @@ from types import SimpleNamespace
 import pytest
 
 import hash_and_search
-from conftest import RAW, VIDEO, command, draw, encode, half, heic, put, table
+from conftest import RAW, VIDEO, command, draw, encode, half, heic, put, table, without_root_powers
 from hash_and_search import Listing, is_online_only, kind_of
 
 linux = sys.platform.startswith("linux")
 only_linux = pytest.mark.skipif(not linux, reason="as Linux does it")
-
-
-def without_root_powers():
-    """Take from this process, before it becomes another, root's right to open everything."""
-    for power in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-        ctypes.CDLL(None).prctl(24, power, 0, 0, 0)  # PR_CAPBSET_DROP
 
 
 def powerless():
@@ -46,9 +39,7 @@ def test_each_kind_of_file_is_in_the_table_once(tree):
     kinds = PHOTOGRAPHS + BY_BYTES
     pictures = {
         kind: encode(draw(40 + number), f".{kind}")
-        for number, kind in enumerate(
-            "jpg jpeg jpe png bmp dib tif tiff webp avif jp2 ppm pnm".split()
-        )
+        for number, kind in enumerate("jpg jpeg jpe png bmp dib tif tiff webp jp2 ppm pnm".split())
     }
     for number, kind in enumerate(kinds):
         content = pictures.get(kind, RAW[number:])

@@ -18,9 +18,19 @@ import cv2
 import numpy as np
 import pytest
 
-from conftest import HOSTILE, RAW, REPORTS, VIDEO, draw, encode, half, put, table
+from conftest import (
+    HOSTILE,
+    RAW,
+    REPORTS,
+    VIDEO,
+    draw,
+    encode,
+    half,
+    put,
+    table,
+    without_root_powers,
+)
 from hash_and_search import Directory, Finding, Results, Team, page_report
-from test_copying import without_root_powers
 
 linux = sys.platform.startswith("linux")
 COLUMNS = [

@@ -352,7 +352,7 @@ cv2.setNumThreads(1)  # the photographs are spread over threads, not the pixels 
 # Having seen this, glibc keeps a picture's memory for the next instead of giving it back, which
 # saves a fifth of the time of small JPEGs.
 np.empty(2**22, np.uint8)
-LARGE = threading.RLock()  # held by the one thread that decodes a large picture; each takes 2 GB
+LARGE = threading.RLock()  # held by the one thread that decodes a large picture: up to 3 GB
 
 
 class BytesOnlyError(Exception):
@@ -380,7 +380,7 @@ def read(path, size):
     """Return the bytes of a file that has so many. Raises OSError or ValueError."""
     if path.endswith(".icloud"):
         raise ValueError("it lies in iCloud; download it first")
-    if size >= 2**31:
+    if size > 2**31 - 2**12:  # what one read returns at most
         raise ValueError("the file has 2 GiB or more")
     with open(path, "rb", buffering=0) as file:  # opens any name, which imread does not
         return file.read(size) + file.read()  # the rest, if the first reads less
@@ -1015,14 +1015,14 @@ class Cluster:
         self.wait_for, self.name = distributed.wait, f"the Dask scheduler at {scheduler}"
         try:
             connect = functools.partial(distributed.Client, scheduler, timeout=8)
-            self.client = within(15, connect)
+            self.client = within(12, connect)
         except Exception as error:  # whatever it is that answers there
             end(f"no Dask scheduler answers at {scheduler}: {type(error).__name__} {error}")
         try:
             # As a module: of what stands in __main__ each task would get a copy, locks and all.
-            within(15, self.client.upload_file, __file__)
+            within(12, self.client.upload_file, __file__)
             self.module = importlib.import_module(pathlib.Path(__file__).stem)
-            versions = within(15, self.client.run, self.module.opencv_version).values()
+            versions = within(12, self.client.run, self.module.opencv_version).values()
         except Exception as error:
             end(f"a worker of {self.name} failed: {type(error).__name__} {error}")
         if others := set(versions) - {cv2.__version__}:

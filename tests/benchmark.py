@@ -705,17 +705,17 @@ def measure_all(args, scratch):
     say("than one; the tables of large and of small JPEGs repeat them, and whole runs have pieces")
     say("cut out of them. Times are of whole processes, as multiples of ours in the same round.")
     say("ImageHash and the article's code take equal hashes for copies.")
-    groups = [("large", large, files), ("small", small, files * 10)]
-    for table_of in (speed_table, whole_run_table):
-        for size, photos, count in groups:
-            if photos:
-                table_of(size, photos, count, rounds, scratch)
     ways = contestants()
     photos = large[:1] + small[:3] if args.quick else large + small
     library = recall_tables(photos, ways, scratch)
     more_recall(library, ways, scratch, args.quick)
     if (args.photos / "alike").is_dir():
         alike_table(args.photos / "alike", ways)
+    groups = [("large", large, files), ("small", small, files * 10)]
+    for table_of in (speed_table, whole_run_table):
+        for size, photos, count in groups:
+            if photos:
+                table_of(size, photos, count, rounds, scratch)
     sizes, counts = (1000, 10_000, 100_000), (10**4, 10**5, 10**6)
     growth_tables(sizes[:1] if args.quick else sizes, counts[: 1 if args.quick else 3], scratch)
 

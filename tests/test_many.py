@@ -81,10 +81,12 @@ def test_a_file_that_vanishes_is_named(tree):
     arguments = command("-a", "haystack", "-n", "needles", "--jobs", "1")
     run = subprocess.Popen(arguments, cwd=tree.path, **PIPES)
     assert run.stdout.readline()
-    shutil.rmtree(tree.path / "haystack" / "many")
+    # Windows keeps the file that is being read
+    shutil.rmtree(tree.path / "haystack" / "many", ignore_errors=os.name == "nt")
     out, err = run.communicate()
     assert run.returncode == 0 and out.endswith("[INFO] x\n") and "Traceback" not in err
-    assert "[WARN]" not in err or "No such file or directory" in err
+    told = "cannot read " if os.name == "nt" else "No such file or directory"
+    assert "[WARN]" not in err or told in err
 
 
 # ------------------------------------------------------------------------------------------------

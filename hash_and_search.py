@@ -438,9 +438,16 @@ def decode_any(data, colours):
     refuse_damaged_png(data)
     if has_more_pages(data) or re.match(rb"P[1-7]\s", data):  # of PBM to PAM nothing tells
         raise BytesOnlyError("it has, or may have, several pages")
+    if data[8:16] == b"WEBPVP8X" and data[20] & 2:  # OpenCV passes over a damaged frame
+        raise BytesOnlyError("it holds several pictures")
+    claimed = pixels_of(data) if data[4:8] == b"ftyp" else 0
     code = data.find(b"\xff\x4f\xff\x51", 0, 2**16)  # JPEG 2000: without its end, it is blurred
     if code >= 0 and data.find(JPEG_END, code) < 0:
         raise ValueError("the end of the file is missing, and with it its details")
+    if code >= 0:
+        claimed = math.prod(struct.unpack_from(">II", data, code + 8))
+    if claimed > most_pixels() // 4:  # these take up to 20 bytes a pixel: 5 GB for 36 KB
+        raise ValueError(TOO_LARGE.format(most_pixels() // 4))
     # Reduced reading of these aliases, and libpng's own conversion to grey is biased: read colours.
     pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR, range=(0, 2))[1]
     if not pages:
@@ -556,8 +563,8 @@ def decode_jpeg(data, colours):
     image = imdecode(data, REDUCED[scale][colours])
     if not is_whole:
         # libjpeg fills what is missing with grey 128; two stumps would look like copies.
-        high, wide = (-(-side // 16) for side in image.shape[:2])
-        for edge in (image[-high:], image[:high], image[:, -wide:], image[:, :wide]):
+        thin = 8 // scale  # a row of blocks
+        for edge in (image[-thin:], image[:thin], image[:, -thin:], image[:, :thin]):
             if (edge == 128).all():
                 raise ValueError("the end of the file is missing, and with it part of the picture")
     high, wide = image.shape[:2]
@@ -823,13 +830,13 @@ class View:
 
     @functools.cached_property
     def colours(self):
-        """Float32 (2, 256): a and b of Lab in 16 x 16 boxes; 0 is neutral."""
+        """Float32 (3, 256): b, a and L of Lab in 16 x 16 boxes; 0 is neutral, and middle grey."""
         if self.image.ndim == 2:
-            return np.zeros((2, 256), np.float32)
+            return np.zeros((3, 256), np.float32)
         # A sample of the pixels takes a tenth of the time of all.
         sample = cv2.resize(self.image, (96, 96), interpolation=cv2.INTER_NEAREST)
         boxes = cv2.resize(sample, (16, 16), interpolation=cv2.INTER_AREA)
-        colours = cv2.cvtColor(boxes, cv2.COLOR_BGR2LAB).reshape(256, 3).T[1:]
+        colours = cv2.cvtColor(boxes, cv2.COLOR_BGR2LAB).reshape(256, 3).T[::-1]
         return colours.astype(np.float32) - 128
 
     def turned(self, turn):
@@ -1490,6 +1497,7 @@ LEAST_STRUCTURE = 0.7  # of 1, in the window that is least alike
 MOST_APART = 0.75  # spreads by which levels of 9 x 8 boxes may differ, once fitted
 COLOURED = 4  # units of Lab, or more: the spread of colours that must go together
 COLOURS = 0.5  # their correlation
+STRAYED = 13  # units of Lab by which a box may stray; copies and edits have 10, damage from 16 on
 GREY, HAS_COLOUR = 3, 6  # units of Lab: no box of 16 x 16 has more; one box has as much
 SHOT = 60  # seconds: pictures that are nearer, and not of one time, are two shots of a burst
 
@@ -1595,13 +1603,21 @@ def gain_for(spread, other_spread):
     return min(max(other_spread / max(spread, 1e-6), 0.25), 4)
 
 
-def colours_agree(one, two):
+def colours_agree(*views):
     """Whether the colours of two Views go together, where both have some."""
-    one, two = (each.colours - each.colours.mean(1, keepdims=True) for each in (one, two))
-    spreads = [math.sqrt(np.vdot(each, each) / each.size) for each in (one, two)]
-    if min(spreads) < COLOURED:
+    if min(np.abs(each.colours[:2]).max() for each in views) <= GREY:
         return True
-    return bool(np.vdot(one, two) >= COLOURS * spreads[0] * spreads[1] * one.size)
+    one, two = (each.colours - each.colours.mean(1, keepdims=True) for each in views)
+    one, two = sorted((one, two), key=lambda each: np.vdot(each[:2], each[:2]))
+    spreads = [math.sqrt(np.vdot(each[:2], each[:2]) / 512) for each in (one, two)]
+    product = np.vdot(one[:2], two[:2]) / 512
+    if min(spreads) >= COLOURED and product < COLOURS * spreads[0] * spreads[1]:
+        return False
+    # A filter changes all colours alike, by what they and the light are; damage, those of a part.
+    # So the fainter colours must explain the stronger ones.
+    weights = np.linalg.solve(one @ one.T + np.eye(3), one @ two[:2].T)
+    strayed = np.abs(two[:2] - weights.T @ one).max(0)
+    return bool(np.partition(strayed, -4)[-4] <= STRAYED)  # three boxes may: a cut file's end
 
 
 def are_shots(times, others):
@@ -1616,7 +1632,7 @@ def why_lesser(needle, other):
     """Say why the View of a copy is less than the needle's, or nothing."""
     if 10 * math.prod(other.size) < 9 * math.prod(needle.size):
         return "smaller"
-    most, others = (np.abs(each.colours).max() for each in (needle, other))
+    most, others = (np.abs(each.colours[:2]).max() for each in (needle, other))
     return "only in grey" if most >= HAS_COLOUR and others <= GREY else ""
 
 

@@ -276,8 +276,7 @@ class Listing:
             skipped = f"{len(self.hidden):,} hidden photographs and videos are not searched for"
             warn(f"{root}: {skipped}, such as {min(self.hidden)}")
         clouds = os.name == "nt" or sys.platform == "darwin"
-        away = sum(map(is_online_only, self.files)) if clouds else 0
-        if away:
+        if away := sum(map(is_online_only, self.files if clouds else ())):
             warn(f"{root}: {away:,} files are online only; to read them downloads them")
         if not self.is_library:
             archives = sorted(path for path in others if ending_of(path) in ARCHIVES)
@@ -438,7 +437,8 @@ def decode_any(data, colours):
     refuse_damaged_png(data)
     if has_more_pages(data) or re.match(rb"P[1-7]\s", data):  # of PBM to PAM nothing tells
         raise BytesOnlyError("it has, or may have, several pages")
-    if data[8:16] == b"WEBPVP8X" and data[20] & 2:  # OpenCV passes over a damaged frame
+    # OpenCV passes over a damaged frame; one whole one has two of these.
+    if data[8:16] == b"WEBPVP8X" and len(re.findall(rb"ANMF|VP8[ L]", data)) > 2:
         raise BytesOnlyError("it holds several pictures")
     claimed = pixels_of(data) if data[4:8] == b"ftyp" else 0
     code = data.find(b"\xff\x4f\xff\x51", 0, 2**16)  # JPEG 2000: without its end, it is blurred
@@ -605,10 +605,9 @@ def jpeg_header(data):
 def holds_more_jpegs(data):
     """Whether another JPEG stands behind the first: an MPO, a gain map, a portrait's depth."""
     start = jpeg_header(data).scan
-    return data.find(b"MPF\0", 0, start) >= 0 or (
-        data.find(JPEG_START, start) >= 0
-        and bool(re.search(rb"\xff\xd9\0*\xff\xd8\xff", data[start:]))
-    )
+    is_there = data.find(JPEG_START, start) >= 0  # faster than the pattern
+    is_there = is_there and re.search(rb"\xff\xd9\0*\xff\xd8\xff", data[start:])
+    return bool(is_there) or data.find(b"MPF\0", 0, start) >= 0
 
 
 def is_heif(data):
@@ -796,16 +795,12 @@ def is_plain(grey):
 
 
 def is_plain_hash(value):
-    return count_changes(value) <= PLAIN
+    """Whether brightness changes direction at most PLAIN times along the 8 rows of a dhash.
 
-
-def count_changes(value):
-    """Count how often brightness changes direction along the 8 rows of a 64-bit hash.
-
-    >>> count_changes(0), count_changes(0x5555555555555555)
-    (0, 56)
+    >>> is_plain_hash(0), is_plain_hash(0x5555555555555555)
+    (True, False)
     """
-    return ((value ^ value >> 1) & 0x7F7F7F7F7F7F7F7F).bit_count()  # a byte is a row
+    return ((value ^ value >> 1) & 0x7F7F7F7F7F7F7F7F).bit_count() <= PLAIN  # a byte is a row
 
 
 # ------------------------------------------------------------------------------------------------
@@ -1036,6 +1031,7 @@ class Cluster:
             others = ", ".join(sorted(others))
             warn(f"the workers have OpenCV {others}, this machine has {cv2.__version__}")
         self.silent = iter([f"waiting for the workers of {self.name}"])
+        self.gone = ConnectionError(f"{self.name} is gone")
 
     def submit(self, name, questions):
         """Hand a batch to a worker, and return a function that waits for its answers."""
@@ -1072,10 +1068,6 @@ class Cluster:
             return future.result()
         except OSError as error:  # of the cluster: a task catches its own
             raise self.gone from error
-
-    @property
-    def gone(self):
-        return ConnectionError(f"{self.name} is gone")
 
 
 def within(seconds, call, *arguments):
@@ -1384,9 +1376,8 @@ def look_up(photos, haystack):
 def lacking(photo, lookalike=""):
     """Return the Finding of a Photo that is not found."""
     status, why = "unreadable" if photo.problem else "missing", photo.problem or photo.only_bytes
-    pixels, by_bytes = in_pixels(photo.size), bool(photo.only_bytes)
-    found = Finding(photo.path, status, pixels=pixels, lookalike=lookalike, reason=why)
-    return found._replace(by_bytes=by_bytes)
+    facts = {"pixels": in_pixels(photo.size), "lookalike": lookalike, "reason": why}
+    return Finding(photo.path, status, **facts, by_bytes=bool(photo.only_bytes))
 
 
 def in_pixels(size):
@@ -1476,12 +1467,8 @@ def digest(question, _):
     """Return a digest of the start of a file, or of the whole, as hexadecimal digits."""
     (path,), details = question.paths, question.details
     result = hashlib.blake2b(digest_size=16)
-    with open(path, "rb", buffering=0) as file:
-        if details == "start":
-            result.update(file.read(START))
-        else:
-            while block := file.read(2**20):
-                result.update(block)
+    for block in itertools.islice(blocks_of(path), 1 if details == "start" else None):
+        result.update(block)
     return result.hexdigest()
 
 
@@ -1668,10 +1655,6 @@ class Directory(typing.NamedTuple):
         return self.count("found") < len(self.findings) or not self.findings
 
     @property
-    def is_found_in_part(self):
-        return 0 < self.found < len(self.findings)
-
-    @property
     def summary(self):
         if not self.findings:
             return "cannot be listed"
@@ -1707,7 +1690,7 @@ def tell_the_end(results):
     """Say on stderr what became of the needles, and what to do next."""
     args, missing = results.args, results.all_of("missing")
     statuses = collections.Counter(finding.status for finding in results.all_of())
-    in_part = [directory for directory in results.directories if directory.is_found_in_part]
+    in_part = [each for each in results.directories if 0 < each.found < len(each.findings)]
     lines = (f"{directory.name}: {directory.summary}" for directory in in_part)
     tell_some(tell, lines, "folders that are found in part")
     parts = [f"{statuses['found'] + statuses['lesser']:,} found"]
@@ -1834,9 +1817,8 @@ class Page:
                 figures += self.figure(finding.match, f"{same}, in {folder}")
             if finding.lookalike:
                 folder = escaped(os.path.dirname(finding.lookalike))
-                figures += self.figure(
-                    finding.lookalike, f"not counted: looks like this, in {folder}"
-                )
+                caption = f"not counted: looks like this, in {folder}"
+                figures += self.figure(finding.lookalike, caption)
             item = f'<li class="{finding.status}">{figures}</li>\n'
             (found if finding.status == "found" else items).append(item)
         path, shown = os.path.abspath(directory.path), "".join(found[: self.room])
@@ -2151,8 +2133,10 @@ def copy_whole(source, target):
 
 
 def blocks_of(path):
+    """Yield the bytes of a file in blocks, of which the first has START. Raises ValueError."""
     try:
         with open(path, "rb", buffering=0) as file:
+            yield file.read(START)
             while block := file.read(2**20):
                 yield block
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import os
+import struct
 import subprocess
 import sys
 
@@ -109,6 +110,19 @@ def test_an_animation_is_more_than_its_first_picture(tree, ending):
     put(tree.needles / "its first picture as JPEG" / "a.jpg", draw(30))
     put(tree.needles / "still" / "a.jpg", draw(20))
     assert tree.run().printed == ["its first picture as JPEG", "other"]
+
+
+def test_an_animation_of_which_a_picture_is_damaged_is_still_two(tree):
+    """OpenCV passes over the damaged one, and gives the other alone."""
+    whole = animation([draw(1), draw(2)], ".webp")
+    at = whole.index(b"VP8")  # not the file's own VP8X
+    at = whole.index(b"VP8", at + 3)
+    for number, place in enumerate((at, whole.index(b"ANMF"))):
+        damaged = whole[: place + 1] + b"?" + whole[place + 2 :]
+        put(tree.needles / f"{number}" / "a.webp", damaged)
+    for seed in (1, 2):
+        put(tree.path / "haystack" / f"{seed}.png", draw(seed))
+    assert tree.run().printed == ["0", "1"]
 
 
 def test_an_album_is_more_than_its_first_page(tree):
@@ -368,6 +382,23 @@ def test_a_damaged_file_vouches_for_no_whole_photograph(tree):
     assert {row["status"] for row in found.values()} == {"found"}  # so they are copies
 
 
+def test_a_jpeg_that_lost_a_row_of_blocks_vouches_for_nothing(tree):
+    """Flat ground hides the grey that libjpeg puts there."""
+    image = grainy(3)
+    image[-60:] = cv2.GaussianBlur(image[-60:], (0, 0), 25) // 2 + 64
+    whole = encode(image, quality=90)
+
+    def lost_rows(data):
+        decoded = cv2.imdecode(np.frombuffer(data + b"\xff\xd9", np.uint8), cv2.IMREAD_GRAYSCALE)
+        return (decoded == 128).all(1).sum()
+
+    cut = next(whole[:-lost] for lost in range(2, 9999, 100) if 8 <= lost_rows(whole[:-lost]) < 24)
+    put(tree.path / "haystack" / "cut.jpg", cut)
+    put(tree.needles / "whole" / "a.jpg", whole)
+    done = tree.run()
+    assert done.printed == ["whole"] and "the end of the file is missing" in done.err
+
+
 @pytest.mark.parametrize("lost", [1, 2, 10])
 def test_a_jpeg_that_lost_its_end_still_matches(tree, lost):
     put(tree.needles / "short" / "1.jpg", encode(draw(1))[:-lost])
@@ -507,6 +538,17 @@ def test_files_that_claim_to_be_large_do_not_take_the_memory(tree):
 
 
 @pytest.mark.skipif(not linux, reason="reads what Linux counts of a child's memory")
+def test_a_small_file_that_claims_much_is_named(tree):
+    """OpenJPEG takes 20 bytes for each pixel that a codestream claims."""
+    wavelets = bytearray(encode(draw(1), ".jp2"))
+    start = wavelets.index(b"\xff\x4f\xff\x51")
+    put(tree.needles / "as usual" / "a.j2k", bytes(wavelets[start:]))
+    wavelets[start + 8 : start + 16] = struct.pack(">II", 16383, 16383)
+    put(tree.needles / "claims" / "a.j2k", bytes(wavelets[start:]))
+    done = tree.run()
+    assert done.printed == ["claims"] and "has more than 67108864 pixels" in done.err
+
+
 def test_large_files_are_read_one_at_a_time(tree):
     """Each in a batch of its own, so that each thread has one."""
     for number in range(8):

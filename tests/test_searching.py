@@ -158,6 +158,15 @@ def test_colours_the_same_greys_in_other_hues_are_another_picture(monkeypatch):
         assert is_refused_by("colours_agree", image, hued(other), monkeypatch)
 
 
+def test_colours_damaged_in_a_part_are_another_picture(monkeypatch):
+    pattern = np.sin(6 * ACROSS) * np.cos(5 * DOWN)
+    image, damaged = hued(pattern), hued(pattern + 1.5 * (DOWN > 0.75))
+    assert is_refused_by("colours_agree", image, damaged, monkeypatch)
+    for amount in (20, 60):  # as a filter changes them: by what they are, everywhere
+        assert is_same_picture(image, hued(pattern + 0.5, amount))
+    assert is_same_picture(image, hued(pattern * (DOWN < 0.98)))  # a cut file's end
+
+
 def test_pictures_of_every_shape_can_be_looked_at():
     rng = np.random.default_rng(8)
     shapes = [(1, 1), (1, 900), (900, 1), (2, 3), (7, 9), (512, 5), (33, 512)]

@@ -545,8 +545,28 @@ def test_a_small_file_that_claims_much_is_named(tree):
     put(tree.needles / "as usual" / "a.j2k", bytes(wavelets[start:]))
     wavelets[start + 8 : start + 16] = struct.pack(">II", 16383, 16383)
     put(tree.needles / "claims" / "a.j2k", bytes(wavelets[start:]))
+    lines, gigabytes = run_and_measure(tree, "--report", "page.html", "--report", "table.csv")
+    rows = {row["directory"]: row for row in table(tree.path / "table.csv")}
+    assert lines[-1] == "[INFO] claims"
+    assert rows["claims"]["reason"].startswith("it has more than 67108864 pixels")
+    assert gigabytes < 0.5  # and the page does not try it again
+
+
+def test_what_is_nearly_nothing_is_named_and_its_neighbours_are_read(tree):
+    starts = [
+        b"\xff\x4f\xff\x51\xff\xd9",
+        b"\xff\xd8\xff\xc0\xff\xd9",
+        b"\x89PNG",
+        b"RIFF",
+        b"II*\0",
+    ]
+    for number, start in enumerate((*starts, b"MM\0+", b"\0\0\0\x10ftyp", b"\0\0\0\x10ftypheic")):
+        put(tree.path / "haystack" / f"0 {number}.jp2", start)
+        put(tree.needles / "nothing" / f"{number}.png", start + b" ")
+    put(tree.needles / "seen" / "a.jpg", encode(draw(1), quality=60))
+    put(tree.path / "haystack" / "1.png", draw(1))
     done = tree.run()
-    assert done.printed == ["claims"] and "has more than 67108864 pixels" in done.err
+    assert done.printed == ["nothing"] and "hash failed" not in done.err
 
 
 def test_large_files_are_read_one_at_a_time(tree):

@@ -582,7 +582,7 @@ def decode_jpeg(data, colours):
                 raise ValueError("the end of the file is missing, and with it part of the picture")
     high, wide = image.shape[:2]
     size = (header.width, header.height) if header.width else (wide, high)
-    if (size[0] > size[1]) != (wide > high):  # it was stored on its side
+    if (size[0] - size[1]) * (wide - high) < 0:  # it was stored on its side
         size = size[::-1]
     return image, size
 
@@ -1443,7 +1443,7 @@ def same_bytes(needles, haystack, team):
         wanted = sorted(
             path
             for (size, *_), both in groups.items()
-            if len({*both[0], *both[1]}) > 1 and (size > START or details == "start")
+            if both[0] and len({*both[0], *both[1]}) > 1 and (size > START or details == "start")
             for path in {*both[0], *both[1]}
         )
         asked = team.ask("digest", (Question((path,), details) for path in wanted))
@@ -2044,7 +2044,7 @@ def copy_missing(results):
         return
     try:
         plan, there, twice = plan_copies(results)
-        need = sum(os.path.getsize(source) for source, _ in plan)
+        need = sum(size_of(source) for source, _ in plan)
         free = shutil.disk_usage(folder).free
     except OSError as error:
         end(f"copied nothing to {folder}: {reason(error)}")

@@ -579,6 +579,33 @@ def test_a_disk_without_hard_links(tree):
         }
 
 
+VANISHING = """
+import os
+
+listed = os.listdir
+
+def listdir(folder):  # for sidecars, when it is known what is missing
+    if os.path.basename(folder) == "x" and os.path.exists("needles/x/0001.nef"):
+        os.unlink("needles/x/0001.nef")
+    return listed(folder)
+
+os.listdir = listdir
+"""
+
+
+def test_what_vanishes_before_it_is_copied_is_named_and_the_rest_is_copied(tree):
+    put(tree.path / "vanishing" / "sitecustomize.py", VANISHING.encode())
+    wanted = raws(tree.needles / "x", 3)
+    env = {**os.environ, "PYTHONPATH": str(tree.path / "vanishing")}
+    done = tree.run(*COPY, env=env)
+    gone = os.path.join("needles", "x", "0001.nef")
+    assert done.status == 0 and not os.path.exists(tree.path / gone)
+    assert f"[WARN] cannot read {gone}: No such file or directory" in done.warned
+    assert contents(tree.path / "to" / "x") == {
+        name: wanted[name] for name in ("0000.nef", "0002.nef")
+    }
+
+
 @pytest.mark.skipif(os.name == "nt", reason="names that Windows does not allow")
 def test_odd_names_are_copied_byte_for_byte(tree):
     odd = [b"new\nline/a\n.nef", b"\xe9t\xe9/\xff.nef", b"-n/-r.nef", b"~/$HOME.nef", b" / .nef",

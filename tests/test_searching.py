@@ -612,6 +612,15 @@ def test_what_has_a_size_of_its_own_is_not_compared(tree):
     assert calls(tree)[2] >= opened[1] + 400
 
 
+def test_only_what_agrees_with_a_needle_so_far_is_read_whole(tree):
+    twin = RAW + bytes(2**16)
+    put(tree.needles / "x" / "other.arw", b"x" * len(twin))
+    put(tree.path / "haystack" / "a.arw", twin)
+    few = calls(tree)[2]
+    put(tree.path / "haystack" / "b.arw", twin)  # as many bytes, and no needle has such a start
+    assert calls(tree)[2] == few + 1
+
+
 @pytest.mark.parametrize("where", ["haystack", "haystack/import"])
 def test_many_identical_files_take_linear_time(tree, where):
     looks = []

@@ -50,9 +50,9 @@ import importlib
 import io
 import itertools
 import json
+import logging
 import math
 import pathlib
-import platform
 import re
 import shlex
 import shutil
@@ -294,12 +294,11 @@ class Listing:
             while folder and folder not in searched:
                 searched.add(folder)
                 folder = os.path.dirname(folder)
-        matter = (
-            path
-            for path in self.others + self.hidden
-            if not {ending_of(path), os.path.basename(path).lower()} & HARMLESS
-        )
-        return sorted(map(self.name_of, {os.path.dirname(path) for path in matter} - searched))
+        matter = set()
+        for path in self.others + self.hidden:
+            if not {ending_of(path), os.path.basename(path).lower()} & HARMLESS:
+                matter.add(os.path.dirname(path))
+        return sorted(map(self.name_of, matter - searched))
 
 
 def list_all(args):
@@ -355,6 +354,18 @@ cv2.setNumThreads(1)  # the photographs are spread over threads, not the pixels 
 # saves a fifth of the time of small JPEGs.
 np.empty(2**22, np.uint8)
 LARGE = threading.RLock()  # held by the one thread that decodes a large picture: up to 3 GB
+NOT_DECODED = "not an image that OpenCV can decode, or a damaged one"
+TOO_LARGE = "it has more than {} pixels; raise OPENCV_IO_MAX_IMAGE_PIXELS to read it"
+SEQUENCES = {b"hevc", b"hevx", b"msf1"}
+HEIF = {b"heic", b"heix", b"heim", b"heis", b"mif1"} | SEQUENCES
+JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", b"\xff\xda"
+MOST_SCANS = 100  # ordinary progressive JPEGs have ten
+REDUCED = {
+    8: (cv2.IMREAD_REDUCED_GRAYSCALE_8, cv2.IMREAD_REDUCED_COLOR_8),
+    4: (cv2.IMREAD_REDUCED_GRAYSCALE_4, cv2.IMREAD_REDUCED_COLOR_4),
+    2: (cv2.IMREAD_REDUCED_GRAYSCALE_2, cv2.IMREAD_REDUCED_COLOR_2),
+    1: (cv2.IMREAD_GRAYSCALE, cv2.IMREAD_COLOR),
+}
 
 
 class BytesOnlyError(Exception):
@@ -450,11 +461,9 @@ def decode_any(data, colours):
     pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR, range=(0, 2))[1]
     if not pages:
         raise ValueError(NOT_DECODED)
-    image = pages[0]
     if len(pages) > 1:
         raise BytesOnlyError("it holds several pictures")
-    size = image.shape[1::-1]
-    image = shrunk(image, 2**13)
+    size, image = pages[0].shape[1::-1], shrunk(pages[0], 2**13)
     del pages  # makes room for a plain picture to be decoded again
     grey = to_grey(image)
     if is_plain(grey) and hides_something(data):
@@ -471,9 +480,6 @@ def imdecode(data, flags=cv2.IMREAD_COLOR):
     if image is None:
         raise ValueError(NOT_DECODED)
     return image
-
-
-NOT_DECODED = "not an image that OpenCV can decode, or a damaged one"
 
 
 def codestream_of(data):
@@ -552,16 +558,6 @@ def to_grey(image):
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
 
 
-JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", b"\xff\xda"
-MOST_SCANS = 100  # ordinary progressive JPEGs have ten
-REDUCED = {
-    8: (cv2.IMREAD_REDUCED_GRAYSCALE_8, cv2.IMREAD_REDUCED_COLOR_8),
-    4: (cv2.IMREAD_REDUCED_GRAYSCALE_4, cv2.IMREAD_REDUCED_COLOR_4),
-    2: (cv2.IMREAD_REDUCED_GRAYSCALE_2, cv2.IMREAD_REDUCED_COLOR_2),
-    1: (cv2.IMREAD_GRAYSCALE, cv2.IMREAD_COLOR),
-}
-
-
 def decode_jpeg(data, colours):
     """Decode a JPEG, as small as its shorter side keeps 256 pixels; with 128 copies are lost."""
     header = jpeg_header(data)
@@ -632,13 +628,8 @@ def is_heif(data):
     return bool(brands & HEIF) and not brands & {b"avif", b"avis"}
 
 
-SEQUENCES = {b"hevc", b"hevx", b"msf1"}
-HEIF = {b"heic", b"heix", b"heim", b"heis", b"mif1"} | SEQUENCES
-
-
 def decode_heif(data, colours):
-    heif = pillow_heif()
-    if not heif:
+    if not (heif := pillow_heif()):
         raise BytesOnlyError("a HEIC, and pillow-heif is not installed")
     # What is cut off decodes into flat green, without an error.
     if not boxes_fit(data):
@@ -700,14 +691,10 @@ def reason(error):
         text = error.strerror or text
     elif isinstance(error, MemoryError):
         text = "not enough memory"
-    elif isinstance(error, cv2.error) and "IMAGE_PIXELS" in text:
-        text = TOO_LARGE.format(most_pixels())
     elif isinstance(error, cv2.error):
-        text = error.err or text
+        is_large = "IMAGE_PIXELS" in text
+        text = TOO_LARGE.format(most_pixels()) if is_large else error.err or text
     return " ".join(text.split())
-
-
-TOO_LARGE = "it has more than {} pixels; raise OPENCV_IO_MAX_IMAGE_PIXELS to read it"
 
 
 def most_pixels():
@@ -728,6 +715,8 @@ RAMP = 0.25 * np.arange(9, dtype=np.float32)
 # Measured: smooth pictures have 0 to 8, each of 105 photographs of things 13 or more.
 PLAIN = 12
 BLANK = 16  # grey levels between a plain picture's darkest and brightest box, or fewer
+# (transposed, then step down, then step across): upright, mirrored, and the six ways on a side.
+TURNS = list(itertools.product((False, True), (1, -1), (1, -1)))
 
 
 class Print(typing.NamedTuple):
@@ -786,21 +775,11 @@ def prints(grey, count=1):
     return [] if is_blank else found
 
 
-# (transposed, then step down, then step across): upright, mirrored, and the six ways on a side.
-TURNS = [
-    (is_transposed, down, across)
-    for is_transposed in (False, True)
-    for down in (1, -1)
-    for across in (1, -1)
-]
-
-
 def turned(image, turn):
     """Turn an image by the number of one of TURNS."""
     is_transposed, down, across = TURNS[turn]
-    return np.ascontiguousarray(
-        (image.swapaxes(0, 1) if is_transposed else image)[::down, ::across]
-    )
+    image = image.swapaxes(0, 1) if is_transposed else image
+    return np.ascontiguousarray(image[::down, ::across])
 
 
 def is_plain(grey):
@@ -822,6 +801,12 @@ def is_plain_hash(value):
 
 BATCH = 16  # files a task; of small files, eight cost 4 % more time, four a tenth
 VIEW = 512  # pixels of the longer side
+DEFAULT_JOBS = os.cpu_count() or 1  # one more makes runs on small pictures a tenth slower
+TIME = re.compile(rb"((?:19|20)\d\d):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)")
+# {how to hash: number of Prints}: a needle's second one is for its look-alikes.
+WAYS = {"article": 1, "library": 1, "needle": 2, "rotated": len(TURNS)}
+# What is raised where a cache or a worker holds something else than an answer.
+ODD = TypeError, ValueError, AttributeError, OverflowError, RecursionError, struct.error
 
 
 @dataclasses.dataclass(eq=False)
@@ -880,10 +865,6 @@ def hash_photo(question, keeps_view):
     return Photo(path, size, found, "" if found else "it is blank", view=view)
 
 
-# {how to hash: number of Prints}: a needle's second one is for its look-alikes.
-WAYS = {"article": 1, "library": 1, "needle": 2, "rotated": len(TURNS)}
-
-
 def checked_photo(row, _):
     """Return the Photo that a row of the cache or of a worker holds, or raise one of ODD."""
     path, size, found, only_bytes, problem, _ = row
@@ -898,10 +879,6 @@ def checked_photo(row, _):
     return Photo(path, tuple(size), found, only_bytes)
 
 
-# What is raised where a cache or a worker holds something else than an answer.
-ODD = TypeError, ValueError, AttributeError, OverflowError, RecursionError, struct.error
-
-
 def times_in(data):
     """Return the datetimes that stand in the first 64 KB of a file with EXIF."""
     start = data[: 2**16]
@@ -910,9 +887,6 @@ def times_in(data):
         with contextlib.suppress(ValueError):
             times.add(datetime.datetime(*map(int, found)))
     return frozenset(times)
-
-
-TIME = re.compile(rb"((?:19|20)\d\d):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)")
 
 
 class Question(typing.NamedTuple):
@@ -943,11 +917,10 @@ class Team:
         """Yield a Photo for each path, in order, hashed in one of WAYS; tell what can't be read."""
         unreadable = 0
         for question, photo, problem in self.ask("hash", (Question((p,), way) for p in files)):
-            if problem:
-                unreadable += 1
-                if unreadable <= SHOWN:
-                    warn(f"cannot read {question.paths[0]}: {problem}")
             path = question.paths[0]  # a cache or a worker has another way to it
+            unreadable += bool(problem)
+            if problem and unreadable <= SHOWN:
+                warn(f"cannot read {path}: {problem}")
             yield photo._replace(path=path) if photo else Photo(path, problem=problem)
         if unreadable > SHOWN:
             more = "; --report lists every needle" if WAYS[way] > 1 else ""
@@ -974,21 +947,18 @@ class Team:
         """Return {place in the batch: answer} of what the cache knows, and who answers the rest."""
         kept = {}
         for place, answer in self.cache.find(name, batch) if self.keeps(name) else ():
-            try:
+            with contextlib.suppress(*ODD):  # somebody has changed it; it is asked anew
                 kept[place] = TASKS[name].checked(json.loads(answer), batch[place])
-            except ODD:  # somebody has changed it; it is asked anew
-                continue
         rest = [question for place, question in enumerate(batch) if place not in kept]
         return kept, self.submit(name, rest) if rest else list
 
     def finish(self, name, batch, kept, wait):
         try:
-            answers = wait()
+            answers = iter(wait())
         except ConnectionError:  # the cluster is gone
             raise
         except Exception as error:  # a cluster gave up a task; a thread catches its own
-            answers = [(None, f"{name} failed: {type(error).__name__}")] * len(batch)
-        answers = iter(answers)
+            answers = itertools.repeat((None, f"{name} failed: {type(error).__name__}"))
         for place, question in enumerate(batch):
             answer, problem = (kept[place], "") if place in kept else next(answers)
             if self.keeps(name) and place not in kept and not problem:
@@ -1007,9 +977,6 @@ def answer_batch(name, questions, keeps_views=False):
     return answers
 
 
-DEFAULT_JOBS = os.cpu_count() or 1  # one more makes runs on small pictures a tenth slower
-
-
 def open_threads(jobs):
     """Return a function that hands a batch to a thread, and returns one that waits for it."""
     pool = concurrent.futures.ThreadPoolExecutor(jobs)
@@ -1021,8 +988,6 @@ class Cluster:
 
     def __init__(self, scheduler):
         try:
-            import logging
-
             import distributed
         except ImportError:
             end("--dask needs one more package; run: python -m pip install distributed")
@@ -1043,7 +1008,7 @@ class Cluster:
         if others := set(versions) - {cv2.__version__}:
             others = ", ".join(sorted(others))
             warn(f"the workers have OpenCV {others}, this machine has {cv2.__version__}")
-        self.silent = iter([f"waiting for the workers of {self.name}"])
+        self.warn_once = functools.cache(warn)
         self.gone = ConnectionError(f"{self.name} is gone")
 
     def submit(self, name, questions):
@@ -1073,8 +1038,7 @@ class Cluster:
             with contextlib.suppress(Exception):  # the time is up, or the future is cancelled
                 self.wait_for([future], timeout=1)
             if next(waited) == 12 and future.status == "pending":
-                for line in self.silent:  # once
-                    warn(line)
+                self.warn_once(f"waiting for the workers of {self.name}")
         if future.status in ("pending", "cancelled"):
             raise self.gone
         try:
@@ -1129,11 +1093,9 @@ class Cache:
         """Return the columns task, path and stamp. Raises OSError."""
         paths = [os.path.abspath(path) for path in question.paths]
         task = f"{name} {question.details}" if isinstance(question.details, str) else name
-        stamp = [RECIPE, str(question.details), *paths[1:]]
-        for path in paths:
-            info = os.stat(path)
-            stamp.append(f"{info.st_size} {info.st_mtime_ns}")
-        return task, os.fsencode(paths[0]), os.fsencode("\n".join(stamp))
+        files = [f"{info.st_size} {info.st_mtime_ns}" for info in map(os.stat, paths)]
+        stamp = "\n".join([RECIPE, str(question.details), *paths[1:], *files])
+        return task, os.fsencode(paths[0]), os.fsencode(stamp)
 
     def find(self, name, batch):
         """Yield (place in the batch, what is kept) for those of its questions that are kept."""
@@ -1177,6 +1139,8 @@ CANDIDATE = 24, 0.9
 LOOK_ALIKE = 28, 0.6
 RANKED = 64  # of what is near: hundreds of copies of one picture take no longer
 OPENED = 5  # candidates that are opened for a needle, at most
+START = 2**16  # bytes
+STATUSES = ("missing", "lesser", "unreadable", "found")  # as the page shows them
 
 
 class Candidate(typing.NamedTuple):
@@ -1242,17 +1206,14 @@ class Haystack:
         """Return (bits, difference of levels, path, turn) of what is near one of the Prints."""
         found, (most, correlation) = [], limits
         for turn, sought in enumerate(prints):
-            places = self.within(sought, most)
-            if places:
+            if places := self.within(sought, most):
                 levels = standardised(np.vstack([bytes_of(sought.levels), self.levels[places]]))
                 bits = sum(self.bits_apart(sought, places))
                 differences = np.abs(levels[1:] - levels[0]).mean(1)
-                is_near = (levels[1:] * levels[0]).mean(1) >= correlation
-                differences[~is_near] = np.inf
-                for number in np.argsort(differences, kind="stable")[:RANKED]:
-                    if is_near[number]:
-                        path = self.paths[places[number]]
-                        found.append((int(bits[number]), float(differences[number]), path, turn))
+                alike = np.flatnonzero((levels[1:] * levels[0]).mean(1) >= correlation)
+                for number in alike[np.argsort(differences[alike], kind="stable")[:RANKED]]:
+                    path = self.paths[places[number]]
+                    found.append((int(bits[number]), float(differences[number]), path, turn))
         return found
 
     def within(self, sought, most):
@@ -1294,9 +1255,8 @@ def going_folders(library, needles):
         warn(f"{needles.root}: searched in itself, so both copies lie in the needles")
         return set()
     inside = (ids & needles.folders and not ids & root for ids in roots)
-    return needles.folders.difference(
-        *(each.folders for each in itertools.compress(library, inside))
-    )
+    staying = (each.folders for each in itertools.compress(library, inside))
+    return needles.folders.difference(*staying)
 
 
 def is_same_file(first, second):
@@ -1333,9 +1293,6 @@ class Finding(typing.NamedTuple):
     twin: str = ""  # another needle with the same bytes
 
 
-STATUSES = ("missing", "lesser", "unreadable", "found")  # as the page shows them
-
-
 def search(needles, haystack, team):
     """Return a Finding for each file of the needles: by its bytes, or by its hashes and a look."""
     is_article = needles.way == "article"
@@ -1352,12 +1309,11 @@ def search(needles, haystack, team):
 
 def with_file(finding, twin):
     """Return a finding with the size and the time of its file, and its twin."""
-    with contextlib.suppress(OSError):  # it has vanished
+    with contextlib.suppress(OSError, OverflowError, ValueError):  # vanished; past all years
         info = os.stat(finding.needle)
         finding = finding._replace(bytes=info.st_size, twin=twin)
-        with contextlib.suppress(OSError, OverflowError, ValueError):  # dated past all years
-            modified = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.st_mtime))
-            finding = finding._replace(modified=modified)
+        modified = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.st_mtime))
+        finding = finding._replace(modified=modified)
     return finding
 
 
@@ -1465,14 +1421,10 @@ def same_bytes(needles, haystack, team):
     return same, twins
 
 
-START = 2**16  # bytes
-
-
 def size_of(path):
     """Return a file's size in bytes, 0 of what is no file."""
-    with contextlib.suppress(OSError):
-        info = os.stat(path)
-        return info.st_size if stat.S_ISREG(info.st_mode) else 0
+    with contextlib.suppress(OSError, ValueError):
+        return checked_size(path)
     return 0
 
 
@@ -1518,8 +1470,7 @@ def look(question, _):
             if are_shots(needle.times, other.times):
                 continue
             if is_same_picture(needle.turned(turn), other):
-                why = why_lesser(needle, other)
-                if not why:
+                if not (why := why_lesser(needle, other)):
                     return place, *other.size, ""
                 lesser = lesser or (place, *other.size, why)
     return lesser
@@ -1648,6 +1599,10 @@ TASKS = {
 # 6 Reports: Findings -> Directories, and the files of --report
 # ------------------------------------------------------------------------------------------------
 
+BROWSERS_SHOW = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".avif", ".gif")
+FOUND_SHOWN = 2000  # found ones on the page: a browser opens it within three seconds
+COLUMNS = "status distance match pixels match_pixels lookalike reason bytes modified".split()
+
 
 class Directory(typing.NamedTuple):
     """One folder of the needles, and what became of the files right inside it."""
@@ -1717,8 +1672,7 @@ def tell_the_end(results):
     if statuses["unreadable"]:
         parts.append(f"{statuses['unreadable']:,} unreadable")
     tell(f"{statuses.total():,} photographs and videos: {', '.join(parts)}")
-    compared = sum(finding.by_bytes for finding in results.all_of())
-    if compared:
+    if compared := sum(finding.by_bytes for finding in results.all_of()):
         tell(f"{compared:,} of them were compared by their bytes only: videos, raw files, albums")
     check = sum(not directory.found for directory in results.directories)
     hints = [] if args.report else ["--report page.html shows them"]
@@ -1746,8 +1700,7 @@ def in_bytes(count):
 def text_report(results):
     """The needles that were not found or could not be read, one path a line."""
     lines = []
-    for finding in results.all_of("missing", "unreadable"):
-        path = finding.needle
+    for path, *_ in results.all_of("missing", "unreadable"):
         if "\n" in path or "\r" in path:
             warn(f"{path}: has a line break in its name, and is left out of the .txt")
             continue
@@ -1769,9 +1722,6 @@ def table_report(results):
     return (b"" if text.isascii() else b"\xef\xbb\xbf") + os.fsencode(text)
 
 
-COLUMNS = "status distance match pixels match_pixels lookalike reason bytes modified".split()
-
-
 def harmless(cell):
     """Put an apostrophe before a text that a spreadsheet would take for a formula."""
     is_formula = isinstance(cell, str) and cell.startswith(("=", "+", "@", "-", "\t"))
@@ -1783,28 +1733,26 @@ def page_report(results):
     page = Page(results)
     directories = sorted(results.directories, key=lambda each: (-each.count("missing"), each.name))
     statuses = collections.Counter(finding.status for finding in results.all_of())
-    order = ("missing", "lesser", "unreadable", "found")
-    counts = ", ".join(f"{statuses[each]:,} {each}" for each in order)
+    counts = ", ".join(f"{statuses[each]:,} {each}" for each in STATUSES)
     note = f" {statuses['found'] - FOUND_SHOWN:,} more that are found stand in a table only "
     note += "(--report table.csv)."
+    words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
+    call = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
     rows = (
         f"<tr{'' if each.is_to_see else ' class=whole'}><td>"
         f'<a href="#f{number}">{escaped(each.name)}</a>'
-        + "".join(f"<td>{each.count(status) or ''}" for status in order)
+        + "".join(f"<td>{each.count(status) or ''}" for status in STATUSES)
         for number, each in enumerate(directories)
     )
     return PAGE.substitute(
         title=f"What {escaped(results.args.needles)} holds that the library lacks",
         made=time.strftime("%Y-%m-%d %H:%M"),
-        call=escaped(command_line()),
+        call=escaped(call),
         totals=f"{statuses.total():,} photographs and videos in {len(directories):,} folders: "
         f"{counts}.{note if statuses['found'] > FOUND_SHOWN else ''}",
         index="".join(rows),
         sections="".join(page.section(*each) for each in enumerate(directories)),
     ).encode("utf-8")
-
-
-FOUND_SHOWN = 2000  # found ones on the page: a browser opens it within three seconds
 
 
 class Page:
@@ -1824,14 +1772,10 @@ class Page:
         items, found = [], []
         for finding in sorted(directory.findings, key=lambda each: STATUSES.index(each.status)):
             figures = self.figure(finding.needle, caption_of(finding))
-            if finding.match:
-                same = "the same bytes" if finding.distance == "" else "the same picture"
-                folder = escaped(os.path.dirname(finding.match))
-                figures += self.figure(finding.match, f"{same}, in {folder}")
-            if finding.lookalike:
-                folder = escaped(os.path.dirname(finding.lookalike))
-                caption = f"not counted: looks like this, in {folder}"
-                figures += self.figure(finding.lookalike, caption)
+            what = "the same bytes" if finding.distance == "" else "the same picture"
+            what = "not counted: looks like this" if finding.lookalike else what
+            if other := finding.match or finding.lookalike:
+                figures += self.figure(other, f"{what}, in {escaped(os.path.dirname(other))}")
             item = f'<li class="{finding.status}">{figures}</li>\n'
             (found if finding.status == "found" else items).append(item)
         path, shown = os.path.abspath(directory.path), "".join(found[: self.room])
@@ -1849,8 +1793,7 @@ class Page:
         """One picture of the page with its caption; a box with its name where there is none."""
         name = escaped(os.path.basename(path))
         address, picture = address_of(path), f'<span class="none">{name}</span>'
-        if path in self.pictures:
-            data = self.pictures[path]
+        if data := self.pictures.get(path):
             picture = f'<img src="data:image/jpeg;base64,{data}" alt="{name}">'
         elif ending_of(path) in BROWSERS_SHOW and "<b>unreadable" not in caption:
             picture = f'<img src="{address}" alt="{name}" loading="lazy">'
@@ -1874,9 +1817,6 @@ def caption_of(finding):
     return f"{text}<br>{finding.modified}, {in_bytes(finding.bytes)}"
 
 
-BROWSERS_SHOW = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".avif", ".gif")
-
-
 def address_of(path):
     path = os.path.abspath(path).removeprefix("\\\\?\\")
     return html.escape(pathlib.Path(path).as_uri())
@@ -1893,11 +1833,8 @@ def picture_of(question, _):
     In base64, to stand in the page; nothing where there is none to see.
     """
     (path,) = question.paths
-    image = None
     if kind_of(path) == "video":
-        capture = cv2.VideoCapture(path)
-        image = capture.read()[1]
-        capture.release()
+        image = cv2.VideoCapture(path).read()[1]
     else:
         try:
             image = open_picture(path, colours=True)[0]
@@ -1910,16 +1847,12 @@ def picture_of(question, _):
     return base64.b64encode(cv2.imencode(".jpg", shrunk(image, 240))[1]).decode()
 
 
-REPORTS = {".txt": text_report, ".csv": table_report, ".html": page_report}
-
-
 def write_reports(results):
     """Write each of the reports that can be written; end the run if one can't."""
     failed = False
     for path in results.args.report:
         try:
-            content = REPORTS[ending_of(path)](results)
-            write_whole(os.path.realpath(path), content)
+            write_whole(os.path.realpath(path), REPORTS[ending_of(path)](results))
         except OSError as error:
             failed = True
             warn(f"cannot write {path}: {error.strerror or error}")
@@ -1944,6 +1877,7 @@ def part_of(path):
     return f"{path}.{os.getpid()}.part"
 
 
+REPORTS = {".txt": text_report, ".csv": table_report, ".html": page_report}
 PAGE = string.Template("""<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -2039,8 +1973,7 @@ class Shelf:
 
 def copy_missing(results):
     """Copy what is missing, lesser or unreadable; end the run if the disk won't have it."""
-    folder = results.args.copy_missing
-    if not folder:
+    if not (folder := results.args.copy_missing):
         return
     try:
         plan, there, twice = plan_copies(results)
@@ -2168,6 +2101,9 @@ def in_kinds(files):
 # 8 The command: the options, the screen, the exit status
 # ------------------------------------------------------------------------------------------------
 
+VERSION = "2026-11-26"
+CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+
 
 def parse_arguments():
     """Return the checked options."""
@@ -2205,8 +2141,7 @@ def parse_arguments():
     add = parser.add_argument_group("rarely needed").add_argument
     add("--article", action="store_true",
         help="list, hash and search as the article's code does, and nothing besides")
-    add("--version", action="store_true",
-        help="print the versions of the script and its packages")
+    add("--version", action="store_true", help="print the versions of the script and its packages")
     # fmt: on
     if "--version" in sys.argv[1:]:  # and nothing is asked for
         print(versions())
@@ -2269,25 +2204,14 @@ def check_copy_folder(args):
 def versions():
     heif = pillow_heif()
     return (
-        f"hash_and_search {VERSION}, Python {platform.python_version()}, OpenCV {cv2.__version__}, "
+        f"hash_and_search {VERSION}, Python {sys.version.split()[0]}, OpenCV {cv2.__version__}, "
         f"NumPy {np.__version__}, pillow-heif {heif.__version__ if heif else 'none'}"
     )
-
-
-VERSION = "2026-11-24"
-
-
-def command_line():
-    words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def printable(text):
     """Show control characters, which end lines or steer terminals, as \\n, \\x1b and so on."""
     return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def info(line):
@@ -2381,10 +2305,9 @@ def keep_streams_ours():
     if os.name != "nt":
         sys.stderr = os.fdopen(os.dup(2), "w", 1)
         os.dup2(nowhere, 2)
+    encoding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(
-            encoding=sys.getfilesystemencoding(), errors=sys.getfilesystemencodeerrors()
-        )
+        stream.reconfigure(encoding=encoding, errors=errors)
 
 
 if __name__ == "__main__":

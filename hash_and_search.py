@@ -278,14 +278,14 @@ class Listing:
             warn(f"{root}: {skipped}, such as {min(self.hidden)}")
         clouds = os.name == "nt" or sys.platform == "darwin"
         if away := sum(map(is_online_only, self.files if clouds else ())):
-            warn(f"{root}: {away:,} files are online only; to read them downloads them")
+            warn(f"{root}: {away:,} files are online only; reading downloads them")
         if not self.is_library:
             archives = sorted(path for path in others if ending_of(path) in ARCHIVES)
             lines = (f"{path}: a backup inside an archive is not searched" for path in archives)
-            tell_some(warn, lines, "archives")
+            tell_some(warn, lines, "archives; look into the backup")
             only = "only files that are not searched for; look into it"
             lines = (f"{name}: {only}" for name in self.lone())
-            tell_some(warn, lines, "folders with only such files")
+            tell_some(warn, lines, "folders with only such files; look into the backup")
 
     def lone(self):
         """Return the names of folders with files that may matter, and none that is searched."""
@@ -456,7 +456,7 @@ def decode_any(data, colours):
         raise BytesOnlyError("it holds several pictures")
     code = codestream_of(data)
     if code >= 0 and data.find(JPEG_END, code) < 0:  # it decodes, but blurred
-        raise ValueError("the end of the file is missing, and with it its details")
+        raise ValueError("the end of the file is missing, and so the picture is blurred")
     # Reduced reading of these aliases, and libpng's own conversion to grey is biased: read colours.
     pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR, range=(0, 2))[1]
     if not pages:
@@ -566,7 +566,7 @@ def decode_jpeg(data, colours):
     is_whole = data.rfind(JPEG_END) > header.scan
     if header.is_progressive:
         if not is_whole:  # it decodes, but blurred
-            raise ValueError("the end of the file is missing, and with it its details")
+            raise ValueError("the end of the file is missing, and so the picture is blurred")
         if data.count(JPEG_SCAN) > MOST_SCANS:  # 3,000 took 55 seconds
             raise ValueError(f"a JPEG of more than {MOST_SCANS} scans")
     image = imdecode(data, REDUCED[scale][colours])
@@ -1252,7 +1252,7 @@ def going_folders(library, needles):
     """
     root, roots = folder_ids(needles.root), [folder_ids(listing.root) for listing in library]
     if all(each & root for each in roots):
-        warn(f"{needles.root}: searched in itself, so both copies lie in the needles")
+        warn(f"{needles.root}: searched in itself; keep one of each two copies")
         return set()
     inside = (ids & needles.folders and not ids & root for ids in roots)
     staying = (each.folders for each in itertools.compress(library, inside))
@@ -1330,7 +1330,7 @@ def compared(files):
         status = "unreadable" if problem else "missing"
         findings.append(Finding(path, status, reason=problem, by_bytes=True))
     lines = [f"cannot read {each.needle}: {each.reason}" for each in findings if each.reason]
-    tell_some(warn, lines, "that can't be read")
+    tell_some(warn, lines, "that can't be read; --report lists every needle")
     return findings
 
 
@@ -1660,7 +1660,7 @@ def tell_the_end(results):
     statuses = collections.Counter(finding.status for finding in results.all_of())
     in_part = [each for each in results.directories if 0 < each.found < len(each.findings)]
     lines = (f"{directory.name}: {directory.summary}" for directory in in_part)
-    tell_some(tell, lines, "folders that are found in part")
+    tell_some(tell, lines, "folders that are found in part; --report lists every needle")
     parts = [f"{statuses['found'] + statuses['lesser']:,} found"]
     if statuses["lesser"]:
         parts.append(f"{statuses['lesser']:,} of them lesser")
@@ -1673,7 +1673,7 @@ def tell_the_end(results):
         parts.append(f"{statuses['unreadable']:,} unreadable")
     tell(f"{statuses.total():,} photographs and videos: {', '.join(parts)}")
     if compared := sum(finding.by_bytes for finding in results.all_of()):
-        tell(f"{compared:,} of them were compared by their bytes only: videos, raw files, albums")
+        tell(f"{compared:,} not found could only be compared by their bytes, such as videos")
     check = sum(not directory.found for directory in results.directories)
     hints = [] if args.report else ["--report page.html shows them"]
     if not args.copy_missing:
@@ -1910,7 +1910,7 @@ PAGE = string.Template("""<!DOCTYPE html>
 <main>
 <h1>$title</h1>
 <p>$totals</p>
-<p><label><input type="checkbox" id="only"> only what is missing</label></p>
+<p><label><input type="checkbox" id="only"> hide what is found</label></p>
 <table><tr><th>folder<th>missing<th>lesser<th>un&shy;readable<th>found
 $index</table>
 $sections
@@ -2125,8 +2125,8 @@ def parse_arguments():
         help="find photographs that the library has on their side, upside down or mirrored, too")
     add = parser.add_argument_group("results").add_argument
     add("--report", metavar="FILE", action="append", default=[],
-        help="write a report: .html is a page to look at, .csv a table of every file, .txt a list "
-        "of what is missing or unreadable; may be given several times")
+        help="write a report: .html is a page to look at, .csv a table of every needle, .txt a "
+        "list of what is missing or unreadable; may be given several times")
     add("--copy-missing", metavar="FOLDER",
         help="copy what the library lacks to this folder, which may be a haystack too")
     add("--exit-code", action="store_true",
@@ -2140,7 +2140,7 @@ def parse_arguments():
         help="use the workers of the Dask scheduler there, such as tcp://scheduler:8786")
     add = parser.add_argument_group("rarely needed").add_argument
     add("--article", action="store_true",
-        help="list, hash and search as the article's code does, and nothing besides")
+        help="list, hash and search as the article's code does, and not otherwise")
     add("--version", action="store_true", help="print the versions of the script and its packages")
     # fmt: on
     if "--version" in sys.argv[1:]:  # and nothing is asked for
@@ -2245,7 +2245,7 @@ def tell_some(say, lines, what):
     for line in lines[:SHOWN]:
         say(line)
     if len(lines) > SHOWN:
-        say(f"and {len(lines) - SHOWN:,} more {what}; --report lists every file")
+        say(f"and {len(lines) - SHOWN:,} more {what}")
 
 
 def end(line, status=2):

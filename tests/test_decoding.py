@@ -571,6 +571,7 @@ def test_what_is_nearly_nothing_is_named_and_its_neighbours_are_read(tree):
     assert done.printed == ["nothing"] and "hash failed" not in done.err
 
 
+@pytest.mark.skipif(not linux, reason="reads what Linux counts of a child's memory")
 def test_large_files_are_read_one_at_a_time(tree):
     """Each in a batch of its own, so that each thread has one."""
     for number in range(8):

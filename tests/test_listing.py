@@ -262,7 +262,11 @@ def test_a_junction_is_not_followed(tree, monkeypatch):
     if os.name == "nt":
         import _winapi
 
-        _winapi.CreateJunction(str(tree.path / "elsewhere"), str(tree.needles / "x" / "junction"))
+        try:
+            junction = str(tree.needles / "x" / "junction")
+            _winapi.CreateJunction(str(tree.path / "elsewhere"), junction)
+        except OSError:
+            pytest.skip("this file system has no junctions, as wine's")
         listing.fill(kind_of, set())
     else:  # a folder that looks like one
         put(tree.needles / "x" / "junction" / "a.jpg", draw(50))
@@ -300,7 +304,9 @@ whole = os.stat
 
 def stat(*arguments, **options):
     info = whole(*arguments, **options)
-    more = {name: getattr(info, name) for name in dir(info) if name.startswith("st_")}
+    names = {name for name in dir(info) if name.startswith("st_")}
+    names -= set("st_mode st_ino st_dev st_nlink st_uid st_gid st_size".split())
+    more = {name: getattr(info, name) for name in names}
     return os.stat_result((info[0], 0, *info[2:10]), more)
 
 os.stat = stat

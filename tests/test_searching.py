@@ -690,7 +690,7 @@ def test_a_library_searched_in_itself_says_so(tree):
     for needles in ("haystack", "haystack/", "haystack/../haystack"):
         done = tree.run(needles=needles)
         assert done.printed == []
-        told = f"[WARN] {needles}: searched in itself, so both copies lie in the needles"
+        told = f"[WARN] {needles}: searched in itself; keep one of each two copies"
         assert done.warned == [told]
         assert "[INFO] 2006: 1 of 8 found, 1 of them lesser\n" in done.err
 

@@ -176,7 +176,11 @@ KINDS = {
 KIND_OF = {ending: kind for kind, endings in KINDS.items() for ending in endings.split()}
 ARCHIVES = set(".zip .7z .rar .tar .tgz .gz .iso .dmg".split())
 HARMLESS = set(".ini .db .ctg .html .json .ds_store".split())  # endings, or names, beside albums
-TRASH = re.compile(r"\$recycle\.bin|\.trash.*|#recycle|@eadir|\.thumbnails|\.stversions", re.I)
+TRASH = re.compile(
+    r"\$recycle\.bin|recycle[dr]|[.#@]recycle(\.bin)?|trash|\.trash.*|\.dtrash|files_trashbin"
+    r"|@eadir|\.thumbnails|\.stversions",
+    re.IGNORECASE,
+)
 SHOWN = 20  # lines of one sort on stderr
 
 
@@ -225,7 +229,7 @@ class Listing:
                     self.heic += kind == "HEIC"
                 elif os.path.normcase(os.path.abspath(path)) not in ours:
                     self.others.append(path)
-            elif is_listed(path) and not name.startswith("._"):  # macOS's own, beside each file
+            elif is_listed(path) and not (name.startswith("._") and is_apple_double(path)):
                 self.hidden.append(path)
         self.files.sort()
 
@@ -320,6 +324,13 @@ def list_all(args):
         advice = 'to decode them, run: python -m pip install "pillow-heif>=1.8"'
         warn(f"{heic:,} HEIC files are compared by their bytes only; {advice}")
     return library, needles
+
+
+def is_apple_double(path):
+    """Whether a file is one of those that macOS puts beside each file on other disks."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return file.read(4) == b"\0\5\x16\7"
+    return False
 
 
 def is_junction(entry):
@@ -611,9 +622,11 @@ def jpeg_header(data):
     return JpegHeader()
 
 
-def holds_more_jpegs(data):
-    """Whether another JPEG stands behind the first: an MPO, a gain map, a portrait's depth."""
+def holds_more(data):
+    """Whether more stands behind a JPEG: an MPO's, a gain map, a portrait's depth, a video."""
     start = jpeg_header(data).scan
+    if data.find(b"ftyp", start) >= 0 and re.search(rb"ftyp(mp4|iso|qt |avc|3gp)", data[start:]):
+        return True
     is_there = data.find(JPEG_START, start) >= 0  # faster than the pattern
     is_there = is_there and re.search(rb"\xff\xd9\0*\xff\xd8\xff", data[start:])
     return bool(is_there) or data.find(b"MPF\0", 0, start) >= 0
@@ -856,8 +869,8 @@ def hash_photo(question, keeps_view):
         return Photo(path, image.shape[1::-1], (Print(dhash(image), 0, "00" * 72),))
     try:
         image, size, data = open_picture(path, colours=WAYS[way] > 1)
-        if WAYS[way] > 1 and data.startswith(JPEG_START) and holds_more_jpegs(data):
-            raise BytesOnlyError("it holds several pictures")
+        if WAYS[way] > 1 and data.startswith(JPEG_START) and holds_more(data):
+            raise BytesOnlyError("it holds several pictures, or a video")
     except BytesOnlyError as why:
         return Photo(path, only_bytes=str(why))
     found = tuple(prints(to_grey(image), WAYS[way]))
@@ -1833,6 +1846,7 @@ def picture_of(question, _):
     In base64, to stand in the page; nothing where there is none to see.
     """
     (path,) = question.paths
+    checked_size(path)
     if kind_of(path) == "video":
         image = cv2.VideoCapture(path).read()[1]
     else:
@@ -2002,13 +2016,13 @@ def plan_copies(results):
     """Return the (source, target) of each copy, the sources there already, and the twins' count."""
     args = results.args
     shelf, plan, there, twice = Shelf(args.copy_missing), {}, set(), 0
-    for finding in results.all_of("missing", "lesser", "unreadable"):
+    for finding in sorted(results.all_of("missing", "lesser", "unreadable")):
         source, relative = finding.needle, os.path.relpath(finding.needle, args.needles)
         if not finding.bytes:
             continue
         name = os.path.splitext(os.path.basename(relative))[0]
         paths = sidecars_of(source)
-        if finding.twin and finding.twin < source:
+        if finding.twin in plan or finding.twin in there:
             twice += 1
         elif source not in plan and source not in there:
             paths.insert(0, (source, os.path.splitext(relative)[1]))
@@ -2017,6 +2031,7 @@ def plan_copies(results):
                 continue
             try:
                 beside = os.path.join(os.path.dirname(relative), name + rest)
+                open(path, "rb").close()  # else a twin of it is copied
                 target, is_there = shelf.place_for(path, beside)
             except OSError as error:
                 warn(f"cannot read {path}: {reason(error)}")
@@ -2154,7 +2169,9 @@ def checked_arguments(args):
     if len(args.needles) > 1:
         end("name one --needles directory per run, or one that holds them all")
     (args.needles,) = args.needles
-    if args.copy_missing is not None:
+    if args.copy_missing == "":
+        end("--copy-missing wants the name of a folder")
+    if args.copy_missing:
         check_copy_folder(args)
     for root in (*args.haystack, args.needles):
         if not os.path.isdir(root):

@@ -136,6 +136,7 @@ def test_no_option_can_be_cut_short_and_an_old_one_is_refused(tree, options):
         [*CALL, "--cache", "nowhere/cache"],
         [*CALL, "--cache", "needles"],
         [*CALL, "--cache", ""],
+        [*CALL, "--copy-missing", ""],
         [*CALL, "--rotated", "--article"],
         [*CALL, "--unknown"],
         [*CALL, "--unknown\nline"],

@@ -263,6 +263,27 @@ def test_equal_bytes_are_copied_once_and_that_is_told(tree):
     assert "more than once" not in tree.run(*COPY).err
 
 
+def test_a_file_is_copied_though_another_with_its_bytes_is_not(tree):
+    picture = encode(draw(1), quality=60)
+    put(tree.needles / "a.jpg", picture)  # found by what it shows
+    put(tree.needles / "b.dng", picture)
+    put(tree.needles / "c.dng", picture)
+    done = tree.run(*COPY)
+    assert "b.dng" in names(tree.path / "to") and "more than once" not in done.err
+
+
+@pytest.mark.skipif(not linux, reason="drops root's powers as Linux does")
+def test_a_twin_that_can_be_read_is_copied(tree):
+    for folder in ("1", "2"):
+        put(tree.needles / folder / "a.jpg", encode(draw(50)))
+    tree.run("--cache", "cache")
+    os.chmod(tree.needles / "1" / "a.jpg", 0)
+    os.chmod(tree.path, 0o777)
+    done = tree.run("--cache", "cache", *COPY, preexec_fn=without_root_powers)
+    assert done.status == 0 and names(tree.path / "to") == ["2/a.jpg"]
+    assert told(done.err) == [1, 0, 0, 0]
+
+
 # ------------------------------------------------------------------------------------------------
 # Sidecars
 # ------------------------------------------------------------------------------------------------
@@ -387,7 +408,7 @@ def test_a_renamed_photographs_sidecars_are_renamed_with_it(tree):
 
 
 def run_at_most(tree, seconds):
-    arguments = command("-a", "haystack", "-n", "needles", *COPY)
+    arguments = command("-a", "haystack", "-n", "needles", *COPY, "--report", "page.html")
     done = subprocess.run(arguments, cwd=tree.path, capture_output=True, text=True, timeout=seconds)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     return done.stderr

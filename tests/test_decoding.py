@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from conftest import (
+    VIDEO,
     command,
     count_unreadable,
     draw,
@@ -140,6 +141,19 @@ def test_an_album_is_more_than_its_first_page(tree):
     put(tree.needles / "one page" / "a.tif", draw(1))
     assert tree.run().printed == ["damaged", "other"]
     assert tree.run("--article").printed == []
+
+
+@pytest.mark.parametrize("between", [b"", b"\0\0\x30\x0a\x10\0\0\0MotionPhoto_Data"])
+def test_a_motion_photo_is_more_than_its_picture(tree, between):
+    video = b"\0\0\0\x18ftypmp42" + VIDEO
+    put(tree.needles / "motion" / "MVIMG_1.jpg", encode(draw(1)) + between + video)
+    put(tree.needles / "still" / "1.jpg", encode(draw(1)) + between)
+    done = tree.run("--report", "table.csv")
+    assert done.printed == ["motion"]
+    assert [row["reason"] for row in table(tree.path / "table.csv")] == [
+        "it holds several pictures, or a video",
+        "",
+    ]
 
 
 @pytest.mark.parametrize("between", [b"", b"\0" * 100])

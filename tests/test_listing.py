@@ -402,19 +402,21 @@ def test_what_is_not_searched_for_is_counted_and_its_folders_named(tree):
     put(tree.needles / "USB stick" / "1.xmp", b"sidecar")
     put(tree.needles / "bin" / ".trashed-169-IMG_7.jpg", encode(draw(50)))
     put(tree.needles / "mac" / ".DS_Store", b"hidden")
-    put(tree.needles / "mac" / "._1.jpg", b"hidden")
+    put(tree.needles / "mac" / "._1.jpg", b"\0\5\x16\7 what macOS keeps beside a photograph")
+    put(tree.needles / "mac" / "._2.jpg", b"")
+    put(tree.needles / "mac" / "._holiday.jpg", encode(draw(51)))
     done = tree.run()
     first, second, *named = done.warned
     assert first.startswith("[WARN] needles: 62 other files are not searched for: .doc 30, ")
     assert first.endswith(" more") and len(first) < 300
     assert second == (
-        "[WARN] needles: 1 hidden photographs and videos are not searched for, such as "
+        "[WARN] needles: 3 hidden photographs and videos are not searched for, such as "
         + os.path.join("needles", "bin", ".trashed-169-IMG_7.jpg")
     )
-    folders = ["bin", *(f"docs {number:02}" for number in range(30))]
+    folders = ["bin", *(f"docs {number:02}" for number in range(30)), "mac"]
     assert named[:20] == [f"[WARN] {name}{TAIL}" for name in folders[:20]]
     assert len(named) == 21
-    assert named[20].startswith("[WARN] and 11 more folders with only such files")
+    assert named[20].startswith("[WARN] and 12 more folders with only such files")
     assert done.printed == []
 
 
@@ -515,9 +517,18 @@ def test_trash_in_a_haystack_counts_for_nothing_and_is_told(tree):
         assert os.path.join("haystack", "deep", name) in line
     # what only has a name like those does count, and so does trash that was named itself
     put(tree.path / "haystack" / "recycle" / "a.jpg", encode(draw(50), quality=80))
-    assert tree.run().printed == [*map(str, range(1, 6)), "video"]
+    put(tree.path / "haystack" / "Trash bins" / "a.jpg", encode(draw(51), quality=80))
+    assert tree.run().printed == [*map(str, range(2, 6)), "video"]
     done = tree.run("-a", "haystack/#recycle")
-    assert done.printed == ["1", "3", "4", "5"]
+    assert done.printed == ["3", "4", "5"]
+
+
+def test_the_trash_of_other_systems_counts_for_nothing(tree):
+    names = ["RECYCLER", "Recycled", ".recycle", "@Recycle", ".Recycle.Bin", ".dtrash", "Trash"]
+    for name in (*names, "files_trashbin"):
+        put(tree.path / "haystack" / name / "files" / "a.jpg", draw(50))
+        put(tree.needles / name / "a.jpg", encode(draw(50)))
+    assert tree.run().printed == sorted([*names, "files_trashbin"])
 
 
 def test_trash_in_the_needles_is_searched(tree):

@@ -328,6 +328,8 @@ def list_all(args):
 
 def is_apple_double(path):
     """Whether a file is one of those that macOS puts beside each file on other disks."""
+    if not size_of(path):  # a pipe would be waited for
+        return False
     with contextlib.suppress(OSError), open(path, "rb") as file:
         return file.read(4) == b"\0\5\x16\7"
     return False
@@ -370,6 +372,7 @@ TOO_LARGE = "it has more than {} pixels; raise OPENCV_IO_MAX_IMAGE_PIXELS to rea
 SEQUENCES = {b"hevc", b"hevx", b"msf1"}
 HEIF = {b"heic", b"heix", b"heim", b"heis", b"mif1"} | SEQUENCES
 JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", b"\xff\xda"
+VIDEO = re.compile(rb"ftyp(mp4|iso|qt |avc|3gp)")  # begins one, such as a motion photo's
 MOST_SCANS = 100  # ordinary progressive JPEGs have ten
 REDUCED = {
     8: (cv2.IMREAD_REDUCED_GRAYSCALE_8, cv2.IMREAD_REDUCED_COLOR_8),
@@ -623,9 +626,12 @@ def jpeg_header(data):
 
 
 def holds_more(data):
-    """Whether more stands behind a JPEG: an MPO's, a gain map, a portrait's depth, a video."""
+    """Whether a JPEG or HEIC holds a video too, or a JPEG another: a gain map, or a depth map."""
+    if not data.startswith(JPEG_START):
+        return is_heif(data) and bool(VIDEO.search(data, 8))
     start = jpeg_header(data).scan
-    if data.find(b"ftyp", start) >= 0 and re.search(rb"ftyp(mp4|iso|qt |avc|3gp)", data[start:]):
+    end = data.find(JPEG_END, start)
+    if end >= 0 and VIDEO.search(data, end):
         return True
     is_there = data.find(JPEG_START, start) >= 0  # faster than the pattern
     is_there = is_there and re.search(rb"\xff\xd9\0*\xff\xd8\xff", data[start:])
@@ -720,7 +726,7 @@ def most_pixels():
 
 # With any of these the cache's recipe changes, and so it does with how a file is decoded. Versions
 # of OpenCV set some formats upright differently.
-RECIPE = f"5, OpenCV {cv2.__version__}"
+RECIPE = f"6, OpenCV {cv2.__version__}"
 # "Brighter" means by more than a quarter of a grey level from one column to the next: with less,
 # the noise of JPEG decides on flat ground; half a level costs copies of less contrast.
 RAMP = 0.25 * np.arange(9, dtype=np.float32)
@@ -869,7 +875,7 @@ def hash_photo(question, keeps_view):
         return Photo(path, image.shape[1::-1], (Print(dhash(image), 0, "00" * 72),))
     try:
         image, size, data = open_picture(path, colours=WAYS[way] > 1)
-        if WAYS[way] > 1 and data.startswith(JPEG_START) and holds_more(data):
+        if WAYS[way] > 1 and holds_more(data):
             raise BytesOnlyError("it holds several pictures, or a video")
     except BytesOnlyError as why:
         return Photo(path, only_bytes=str(why))
@@ -1197,8 +1203,10 @@ class Haystack:
         if not self.going:
             return True
         try:
-            real = os.path.realpath(path) if os.path.islink(path) else path
-            return not folder_ids(os.path.dirname(real)) & self.going
+            folders = [os.path.dirname(path)]
+            if os.path.islink(path):  # perhaps below a needles' folder that can't be listed
+                folders = map(str, pathlib.Path(os.path.realpath(path)).parents)
+            return not any(folder_ids(folder) & self.going for folder in folders)
         except OSError:  # it has vanished
             return False
 
@@ -1970,7 +1978,7 @@ class Shelf:
     def place_for(self, source, relative):
         """Return (path, whether its bytes are there): for a source that has a path of its own.
 
-        With a number, where other bytes have its name.
+        With a number, where other bytes have its name. Raises OSError.
         """
         folder, name = self.folder_for(os.path.dirname(relative)), os.path.basename(relative)
         stem, ending = os.path.splitext(name)
@@ -1980,7 +1988,10 @@ class Shelf:
             there = names.setdefault(name.casefold(), source)
             if there == source:
                 return path, False
-            if os.path.isfile(there) and filecmp.cmp(there, source, shallow=False):
+            is_file = os.path.isfile(there)
+            if is_file and os.path.dirname(there) == folder and is_same_file(there, source):
+                raise OSError(f"{there} is a link to it, and no copy")
+            if is_file and filecmp.cmp(there, source, shallow=False):
                 return os.path.join(folder, os.path.basename(there)), True
             name = f"{stem} ({count}){ending}"
 

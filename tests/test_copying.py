@@ -600,6 +600,24 @@ def test_a_disk_without_hard_links(tree):
         }
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links want rights there")
+def test_a_link_to_a_needle_in_the_folder_is_no_copy_of_it(tree):
+    wanted = raws(tree.needles / "x", 3)
+    raws(tree.needles / "y", 2, seed=1)
+    (tree.path / "to" / "x").mkdir(parents=True)
+    os.symlink(tree.needles / "x" / "0001.nef", tree.path / "to" / "x" / "0001.nef")
+    os.symlink(tree.needles / "y", tree.path / "to" / "y")
+    before = state(tree.needles)
+    done = tree.run(*COPY)
+    for name in ("x/0001.nef", "y/0000.nef", "y/0001.nef"):
+        assert (
+            f"[WARN] cannot read needles/{name}: to/{name} is a link to it, and no copy"
+            in done.warned
+        )
+    assert names(tree.path / "to" / "x") == sorted(wanted)
+    assert told(done.err) == [2, 0, 0, 0] and state(tree.needles) == before
+
+
 VANISHING = """
 import os
 

@@ -156,6 +156,14 @@ def test_a_motion_photo_is_more_than_its_picture(tree, between):
     ]
 
 
+def test_a_heic_with_a_video_in_it_is_more_than_its_picture(tree):
+    picture, video = heic(draw(1)), b"\0\0\0\x18ftypmp42" + VIDEO
+    box = (len(video) + 8).to_bytes(4, "big") + b"mpvd" + video
+    put(tree.needles / "motion" / "1.heic", picture + box)
+    put(tree.needles / "still" / "1.heic", picture)
+    assert tree.run().printed == ["motion"]
+
+
 @pytest.mark.parametrize("between", [b"", b"\0" * 100])
 def test_a_jpeg_with_a_second_one_behind_it_counts_by_its_bytes(tree, between):
     both = encode(draw(1)) + between + encode(draw(30))

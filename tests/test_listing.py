@@ -420,6 +420,14 @@ def test_what_is_not_searched_for_is_counted_and_its_folders_named(tree):
     assert done.printed == []
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_hidden_pipe_is_not_waited_for(tree):
+    put(tree.needles / "x" / "1.jpg", encode(draw(1)))
+    os.mkfifo(tree.needles / "x" / "._1.jpg")
+    done = tree.run(timeout=20)
+    assert "needles: 1 hidden photographs and videos are not searched for" in done.err
+
+
 def test_folders_with_nothing_but_what_programs_leave_are_no_alarm(tree):
     put(tree.needles / "x" / "1.jpg", encode(draw(1)))
     names = ["Thumbs.db", "desktop.ini", ".DS_Store", "1.jpg.json", "Picasa.ini", "album.html"]

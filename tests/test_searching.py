@@ -23,6 +23,7 @@ from conftest import (
     stored,
     taken_at,
     with_segment,
+    without_root_powers,
 )
 from hash_and_search import Haystack, Listing, Photo, Print, View, are_shots
 from pictures import (
@@ -723,6 +724,17 @@ def test_one_disk_mounted_twice_is_one_disk(tree):
         done = subprocess.run(mounted, cwd=tree.path, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.endswith("directories...\n[INFO] x\n[INFO] y\n")
     assert "[WARN]" not in done.stderr
+
+
+@pytest.mark.skipif(not linux, reason="drops root's powers as Linux does")
+def test_a_link_below_a_needles_folder_that_cannot_be_listed_is_no_copy(tree):
+    put(tree.needles / "locked" / "sub" / "1.jpg", draw(50))
+    put(tree.needles / "x" / "1.jpg", draw(50))
+    os.symlink(tree.needles / "locked" / "sub" / "1.jpg", tree.path / "haystack" / "link.jpg")
+    os.chmod(tree.needles / "locked", 0o311)
+    done = tree.run(preexec_fn=without_root_powers)
+    os.chmod(tree.needles / "locked", 0o755)
+    assert "x" in done.printed and "cannot list needles/locked" in done.err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links want rights there")

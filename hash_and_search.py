@@ -713,7 +713,7 @@ RAMP = 0.25 * np.arange(9, dtype=np.float32)
 # Measured: smooth pictures have 0 to 8, each of 105 photographs of things 13 or more.
 PLAIN = 12
 BLANK = 16  # grey levels between a plain picture's darkest and brightest box, or fewer
-IS_BLANK = "it is blank"
+IS_BLANK = "it is blank or nearly so"
 # (transposed, then step down, then step across): upright, mirrored, and the six ways on a side.
 TURNS = list(itertools.product((False, True), (1, -1), (1, -1)))
 
@@ -762,15 +762,17 @@ def edges(side, count):
     return np.hstack([lines, lines + 1]), np.diff(sums, axis=0) * count / side
 
 
-def prints(grey, count=1):
-    """Return so many Prints of a uint8 image (height, width): the first of TURNS; none if blank."""
-    upright, found = thumbnails(grey), []
-    for is_transposed, down, across in TURNS[:count]:
-        one, other = upright[::-1] if is_transposed else upright
-        one, other = one[::down, ::across], other[::across, ::down]
-        levels = np.rint(one).astype(np.uint8).tobytes()
-        found.append(Print(dhash(one - RAMP), dhash(other - RAMP), levels))
-    is_blank = is_plain_hash(found[0].row) and np.ptp(upright[0]) < BLANK
+def prints(grey, turns=TURNS[:1]):
+    """Return a Print of a uint8 image (height, width) for each turn; none if it is blank."""
+    upright, transposed = thumbnails(grey)
+    thumbs = {turn: (transposed if turn[0] else upright)[:: turn[1], :: turn[2]] for turn in TURNS}
+    hash_of = functools.cache(lambda turn: dhash(thumbs[turn] - RAMP))
+    found = []
+    for turn in turns:
+        across = not turn[0], turn[2], turn[1]  # the columns of a Print are the rows of another
+        levels = np.rint(thumbs[turn]).astype(np.uint8).tobytes()
+        found.append(Print(hash_of(turn), hash_of(across), levels))
+    is_blank = is_plain_hash(hash_of(TURNS[0])) and np.ptp(upright) < BLANK
     return [] if is_blank else found
 
 
@@ -854,28 +856,22 @@ class Photo(typing.NamedTuple):
 
     path: str
     size: tuple = (0, 0)  # (width, height) in pixels
-    prints: tuple = ()  # by which it is known or looked up: upright, and turned with --rotated
-    mirrored: tuple = ()  # a needle's, by which only its look-alikes are looked up
+    prints: tuple = ()  # the first is of it upright, a needle's others are of it turned
     only_bytes: str = ""  # why there are no Prints
     problem: str = ""  # why it can't be read
 
     def row(self):
         """Return what a cache keeps of it."""
-        found = [
-            [PRINT.pack(*each).hex() for each in some] for some in (self.prints, self.mirrored)
-        ]
-        return [self.size, *found, self.only_bytes]
+        return [*self.size, [PRINT.pack(*each).hex() for each in self.prints], self.only_bytes]
 
     @classmethod
     def from_row(cls, path, row):
         """Return the Photo that a row of the cache holds, or raise one of ODD."""
-        (width, height), *found, only_bytes = row
-        found = [
-            tuple(Print(*PRINT.unpack(bytes.fromhex(each))) for each in some) for some in found
-        ]
-        if bool(found[0]) == bool(only_bytes):
+        width, height, found, only_bytes = row
+        found = tuple(Print(*PRINT.unpack(bytes.fromhex(each))) for each in found)
+        if bool(found) == bool(only_bytes):
             raise ValueError("neither Prints nor a reason why there are none")
-        return cls(path, (int(width), int(height)), *found, str(only_bytes))
+        return cls(path, (int(width), int(height)), found, str(only_bytes))
 
 
 def hash_by_article(path):
@@ -891,26 +887,20 @@ def hash_photo(path):
     except BytesOnlyError as why:
         return Photo(path, only_bytes=str(why)), None
     found = tuple(prints(image))
-    return Photo(path, size, found, only_bytes="" if found else IS_BLANK), None
+    return Photo(path, size, found, "" if found else IS_BLANK), None
 
 
-def hash_needle(path, turns=2, looked_up=1):
-    """Return the Photo of a needle by so many of TURNS, and its View for the look."""
+def hash_needle(path):
+    """Return the Photo of a needle, upright and turned, and its View for the look."""
     try:
         image, size, data = open_picture(path, colours=True)
         if holds_more(data):
             raise BytesOnlyError("it holds several pictures, or a video")
     except BytesOnlyError as why:
         return Photo(path, only_bytes=str(why)), None
-    found = tuple(prints(to_grey(image), turns))
-    why = "" if found else IS_BLANK
-    photo = Photo(path, size, found[:looked_up], found[looked_up:], why)
-    return photo, View(shrunk(image, VIEW), size, times_in(data))
-
-
-def hash_rotated(path):
-    """Return the Photo of a needle for --rotated, and its View."""
-    return hash_needle(path, len(TURNS), len(TURNS))
+    found = tuple(prints(to_grey(image), TURNS))
+    view = View(shrunk(image, VIEW), size, times_in(data))
+    return Photo(path, size, found, "" if found else IS_BLANK), view
 
 
 def times_in(data):
@@ -927,12 +917,9 @@ class Team:
     """Who works for a run: threads, which ask the cache first, and a cluster's workers if told."""
 
     def __init__(self, args):
-        self.is_article = args.article
-        self.hash_of_library, self.hash_of_needle = hash_photo, hash_needle
-        if args.rotated:
-            self.hash_of_needle = hash_rotated
-        if args.article:
-            self.hash_of_library = self.hash_of_needle = hash_by_article
+        self.is_article, self.is_rotated = args.article, args.rotated
+        self.hash_of_library = hash_by_article if args.article else hash_photo
+        self.hash_of_needle = hash_by_article if args.article else hash_needle
         self.cache, self.digests = Cache(args.cache), {}
         self.run, self.batch, jobs = call, BATCH, args.jobs or DEFAULT_JOBS
         if args.dask:  # then a thread only waits for a worker
@@ -1280,17 +1267,19 @@ class Haystack:
         others = self.photographs.get(photo.prints[0].row, ())
         return next((other for other in others if not is_same_file(other, photo.path)), "")
 
-    def candidates(self, photo):
+    def candidates(self, photo, is_rotated):
         """Return the OPENED likeliest Candidates for a Photo."""
-        near = sorted(self.near(photo.prints, CANDIDATE), key=lambda each: each[1:])
+        near = self.near(photo.prints if is_rotated else photo.prints[:1], CANDIDATE)
+        near.sort(key=lambda each: each[1:])
         near = (Candidate(path, bits, turn) for bits, _, path, turn in near)
         others = (each for each in near if not is_same_file(each.path, photo.path))
         return list(itertools.islice(others, OPENED))
 
     def look_alike(self, photo):
-        """Return the path of what is nearest to a Photo, as it is or mirrored; else nothing."""
-        near = sorted(self.near(photo.prints + photo.mirrored, LOOK_ALIKE))
-        return next((each[2] for each in near if not is_same_file(each[2], photo.path)), "")
+        """Return (path, turn) of what is nearest to a Photo, as it is or turned; else nothing."""
+        near = self.near(photo.prints[:1], LOOK_ALIKE) + self.near(photo.prints, CANDIDATE)
+        others = (each[2:] for each in sorted(near) if not is_same_file(each[2], photo.path))
+        return next(others, ("", 0))
 
     def near(self, sought_prints, limits):
         """Return (bits, difference of levels, path, turn) of what is near one of some Prints."""
@@ -1383,6 +1372,7 @@ class Finding(typing.NamedTuple):
     match_size: tuple = (0, 0)
     lacks: str = ""  # what the match lacks, one of LACKING
     lookalike: str = ""  # what looks like a missing needle; it counts for nothing
+    turn: int = 0  # how the needle looks like it, as a place in TURNS
     only_bytes: str = ""  # why nothing but its bytes can tell
     problem: str = ""  # why it can't be read
     bytes: int = 0
@@ -1436,10 +1426,11 @@ def judged(finding, haystack, team):
         return finding._replace(only_bytes="a video or a raw file")
     photo, view = team.hash(path, team.hash_of_needle)
     finding = finding._replace(size=photo.size, only_bytes=photo.only_bytes)
-    candidates = haystack.candidates(photo)
+    candidates = haystack.candidates(photo, team.is_rotated)
     if candidates and (sight := team.look(path, view, candidates)):
         return finding._replace(**sight._asdict())
-    return finding._replace(lookalike=haystack.look_alike(photo))
+    lookalike, turn = haystack.look_alike(photo)
+    return finding._replace(lookalike=lookalike, turn=turn)
 
 
 def with_twins(findings, team):

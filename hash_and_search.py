@@ -32,8 +32,10 @@ import contextlib
 import csv
 import dataclasses
 import datetime
+import difflib
 import errno
 import filecmp
+import fnmatch
 import functools
 import hashlib
 import html
@@ -58,6 +60,7 @@ import threading
 import time
 import typing
 
+PIP = f"{subprocess.list2cmdline([sys.executable])} -m pip install"
 # Admit a panorama of 2**28 pixels; OpenCV's own 2**30 would let a small file take 6 GB of memory.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # read once, at the import
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's own threads would only wait here
@@ -68,15 +71,21 @@ try:
 except ImportError as error:
     if __name__ != "__main__":
         raise
-    advice = "; run: python -m pip install -r requirements.txt"
+    advice = f"; run: {PIP} -r requirements.txt"
     if sys.platform.startswith("linux") and ".so" in str(error):  # its windows want a library
         advice = "; run: apt-get install libgl1 libglib2.0-0 (or take opencv-python-headless)"
     elif sys.platform == "win32" and "DLL" in str(error):
         advice = "; this Windows lacks its media features: take opencv-python-headless instead"
     elif not isinstance(error, ModuleNotFoundError):
         advice = ""
-    print(f"[ERROR] {error}{advice}", file=sys.stderr)
-    sys.exit(2)
+    if not {"-h", "--help"} & set(sys.argv):
+        print(f"[ERROR] {error}{advice}", file=sys.stderr)
+        sys.exit(2)
+    cv2 = np = paths = type(
+        "Absent",
+        (),
+        dict.fromkeys(["__getattr__", "__call__", "__rmul__"], lambda self, *_, **__: self),
+    )()
 
 
 # ------------------------------------------------------------------------------------------------
@@ -136,11 +145,11 @@ def main(arguments=None):
         if not directory.found:
             info(directory.name)
 
-    results = Results(args, directories, team)
+    results = Results(team, haystack, directories, [*library, needles])
     tell_the_end(results)
     are_written = write_reports(results)
     copy_missing(results)
-    is_lacking = results.all_of("missing", "unreadable") or needles.unlisted
+    is_lacking = results.all_of(*LACKED) or needles.unlisted or not needles.files
     return int(args.exit_code and bool(is_lacking)) if are_written else 2
 
 
@@ -164,13 +173,34 @@ KINDS = {
 }
 KIND_OF = {ending: kind for kind, endings in KINDS.items() for ending in endings.split()}
 ARCHIVES = set(".zip .7z .rar .tar .tgz .gz .iso .dmg".split())
-HARMLESS = set(".ini .db .ctg .html .json .ds_store".split())  # endings, or names, beside albums
+# Endings, or names, of files that are no alarm where nothing else lies in a folder.
+HARMLESS = set(
+    """.ini .db .ctg .html .htm .json .ds_store .mp3 .m4a .aac .flac .ogg .wma .wav .txt .log .xml
+    .css .js .url .lnk .exe .dll .mrk .lrprev .lrcat .lrdata .xmp .aae .thm .pp3 .dop""".split()
+)
+# How a needle begins that no ending tells: a phone's backup, a rescued file, an editor's original.
+BEGINNINGS = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|BM....\0{4}"
+    rb"|....ftyp(?P<heif>hei[cmsx]|mif1|msf1|hev[cx])|....ftypavi[fs]|(?P<video>....ftyp)",
+    re.DOTALL,
+)
+# What empties itself, or holds smaller copies only; the last three by the folder above, too.
 TRASH = re.compile(
-    r"\$recycle\.bin|recycle[dr]|[.#@]recycle(\.bin)?|trash|\.trash.*|\.dtrash|files_trashbin"
-    r"|@eadir|\.thumbnails|\.stversions",
+    r"(.*/)?(\$recycle\.bin|recycle(r|d|bin)|[.#@]recycle(\.bin)?|trash|\.trash.*|\.dtrash"
+    r"|files_trashbin|@eadir|\.thumbnails|\.stversions|[.#@~]snapshots?|\.zfs|\.dropbox\.cache"
+    r"|\.globaltrash|\.sync(trash|archive)|deleted items|recently deleted|papierkorb|corbeille"
+    r"|\.photoprism|\.sync/archive|_gsdata_/_saved_|\.cache/thumbnails)",
     re.IGNORECASE,
 )
-SHOWN = 20  # lines of one sort on stderr
+IMMICH = {"thumbs", "encoded-video"}, {"upload", "library"}  # the first count beside the others
+# What is left out and told at once, and what it means.
+TOLD = {
+    "cannot be": "",
+    "listed by another name": "",
+    "link to a folder": ", not followed",
+    "archive": ", in which nothing is searched; unpack it",
+}
+SHOWN, FEW = 20, 3  # lines on stderr of folders that lack something, and of anything else
 
 
 def kind_of(path):
@@ -178,8 +208,15 @@ def kind_of(path):
     return KIND_OF.get(ending_of(path))
 
 
-def is_decoded(path):
-    return kind_of(path) in ("decoded", "HEIC")
+def kind_of_needle(path):
+    """Return what a needle's ending tells, or its first bytes where that tells nothing."""
+    ending = ending_of(path)
+    if ending in KIND_OF or ending in HARMLESS or not size_of(path):  # a pipe would be waited for
+        return KIND_OF.get(ending)
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        if found := BEGINNINGS.match(file.read(16)):
+            return "HEIC" if found["heif"] else "video" if found["video"] else "decoded"
+    return None
 
 
 def ending_of(path):
@@ -195,10 +232,9 @@ class Listing:
 
     root: str
     is_library: bool
+    exclude: list = dataclasses.field(default_factory=list)  # patterns of what is left out
     files: list = dataclasses.field(default_factory=list)  # paths of photographs and videos
-    hidden: list = dataclasses.field(default_factory=list)  # those whose name begins with a dot
-    others: list = dataclasses.field(default_factory=list)  # paths of other files
-    heic: int = 0  # how many of the files are HEIC
+    left_out: list = dataclasses.field(default_factory=list)  # (path, why) of what isn't searched
     folders: set = dataclasses.field(default_factory=set)  # what folder_ids says of each folder
     unlisted: list = dataclasses.field(default_factory=list)  # folders that can't be listed
 
@@ -207,19 +243,35 @@ class Listing:
         relative = os.path.relpath(folder, self.root)
         return relative if relative != "." else os.path.basename(os.path.abspath(folder)) or folder
 
-    def fill(self, is_listed, ours):
+    def fill(self, kind, ours):
         """List the files; ours are our own reports and caches, by their absolute paths."""
         for path in self.walk():
-            name = os.path.basename(path)
-            if not name.startswith(".") or name.endswith(".icloud"):
-                if kind := is_listed(path):
-                    self.files.append(path)
-                    self.heic += kind == "HEIC"
-                elif os.path.normcase(os.path.abspath(path)) not in ours:
-                    self.others.append(path)
-            elif is_listed(path) and not (name.startswith("._") and is_apple_double(path)):
-                self.hidden.append(path)
+            if os.path.normcase(os.path.abspath(path)) not in ours:
+                self.add(path, kind(path))
         self.files.sort()
+
+    def add(self, path, kind):
+        """Add a file to those that are searched, or to what is left out."""
+        name = os.path.basename(path)
+        is_hidden = name.startswith(".") and not name.endswith(".icloud")
+        if is_hidden and (not kind or (name.startswith("._") and is_apple_double(path))):
+            return
+        if self.is_excluded(path):
+            self.left_out.append((path, "excluded"))
+        elif is_hidden:
+            self.left_out.append((path, "hidden"))
+        elif kind:
+            self.files.append(path)
+        else:
+            self.left_out.append((path, "archive" if ending_of(path) in ARCHIVES else "other file"))
+
+    def is_excluded(self, path):
+        """Whether a pattern fits a path below root, or one of its folders, whole or by name."""
+        if not self.exclude:
+            return False
+        parts = pathlib.PurePath(os.path.relpath(path, self.root)).parts
+        names = {*parts, *("/".join(parts[:count]) for count in range(len(parts) + 1))}
+        return any(fnmatch.filter(names, pattern) for pattern in self.exclude)
 
     def walk(self):
         """Yield each file below root; follow no link, and note each folder."""
@@ -231,86 +283,102 @@ class Listing:
                 self.folders |= ids  # those of one that can't be listed, too
                 with os.scandir(folder) as entries:
                     entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
-                if ids & seen:
-                    warn(f"{folder}: listed already, by another name")
-                    continue
-                seen |= ids
             except OSError as error:
-                warn(f"cannot list {folder}: {error.strerror}")
+                self.left_out.append((folder, f"cannot be listed: {error.strerror}"))
                 self.unlisted.append(folder)
                 continue
+            if ids & seen:
+                self.left_out.append((folder, "listed by another name"))
+                continue
+            seen |= ids
+            names = {entry.name for entry in entries}
             for entry in entries:
                 try:
                     is_link = entry.is_symlink() or is_junction(entry)
                     is_folder = os.path.isdir(entry.path) if is_link else entry.is_dir()
                 except OSError as error:  # of a damaged disk
-                    warn(f"cannot look at {entry.path}: {error.strerror}")
+                    self.left_out.append((entry.path, f"cannot be looked at: {error.strerror}"))
                     is_link = is_folder = False
                 if not is_folder:
                     yield entry.path
                 elif is_link:
-                    warn(f"{entry.path}: a link to a directory, not followed")
-                elif self.is_library and TRASH.fullmatch(entry.name):
+                    self.left_out.append((entry.path, "link to a folder"))
+                elif self.is_library and is_trash(entry.path, names):
                     trash.append(entry.path)
                 else:
                     folders.append(entry.path)
-        if trash:
-            shown = ", ".join(sorted(trash)[:SHOWN])
-            warn(f"{self.root}: trash and previews do not count: {shown}")
+        lines = (f"{path}: trash or previews, which do not count" for path in sorted(trash))
+        tell_some(warn, lines, "folders of trash or previews", FEW)
 
     def tell_what_is_left_out(self):
-        root, others = self.root, self.others
-        if others:
-            endings = collections.Counter(map(ending_of, others))
-            shown = [f"{end or 'without an ending'} {n}" for end, n in endings.most_common(10)]
-            more = f" and {len(endings) - 10:,} more" if len(endings) > 10 else ""
-            skipped = f"{len(others):,} other files are not searched for"
-            warn(f"{root}: {skipped}: {', '.join(shown)}{more}")
-        if self.hidden:
-            skipped = f"{len(self.hidden):,} hidden photographs and videos are not searched for"
-            warn(f"{root}: {skipped}, such as {min(self.hidden)}")
+        for sort, advice in TOLD.items():
+            left = sorted(each for each in self.left_out if each[1].startswith(sort))
+            if not (self.is_library and sort == "archive"):
+                lines = (f"{path}: {why}{advice}" for path, why in left)
+                tell_some(warn, lines, f"{sort}; --report lists them", FEW)
+        if not self.is_library:
+            tell_some(warn, self.lone(), "such folders; --report lists them", FEW)
         clouds = os.name == "nt" or sys.platform == "darwin"
         if away := sum(map(is_online_only, self.files if clouds else ())):
-            warn(f"{root}: {away:,} files are online only; reading downloads them")
-        if not self.is_library:
-            archives = sorted(path for path in others if ending_of(path) in ARCHIVES)
-            lines = (f"{path}: a backup inside an archive is not searched" for path in archives)
-            tell_some(warn, lines, "archives; look into the backup")
-            only = "only files that are not searched for; look into it"
-            lines = (f"{name}: {only}" for name in self.lone())
-            tell_some(warn, lines, "folders with only such files; look into the backup")
+            warn(f"{self.root}: {away:,} files are online only; reading downloads them")
 
     def lone(self):
-        """Return the names of folders with files that may matter, and none that is searched."""
-        searched = set()
+        """Return a line for each folder with files that may matter, and none that is searched.
+
+        Such folders side by side are told in one line; what may be photographs comes first.
+        """
+        searched = {self.root}
         for folder in {os.path.dirname(path) for path in self.files}:
-            while folder and folder not in searched:
-                searched.add(folder)
-                folder = os.path.dirname(folder)
-        matter = set()
-        for path in self.others + self.hidden:
-            if not {ending_of(path), os.path.basename(path).lower()} & HARMLESS:
-                matter.add(os.path.dirname(path))
-        return sorted(map(self.name_of, matter - searched))
+            searched |= {folder, *map(str, pathlib.PurePath(folder).parents)}
+        endings = collections.defaultdict(set)
+        for path, why in self.left_out:
+            ending = ending_of(path) or "without an ending"
+            is_harmless = {ending, os.path.basename(path).lower()} & HARMLESS
+            if why == "hidden" or (why in ("other file", "archive") and not is_harmless):
+                words = f"hidden {ending}" if why == "hidden" else ending
+                endings[os.path.dirname(path)].add(words)
+        beside = collections.defaultdict(list)
+        for folder in sorted(endings.keys() - searched):
+            beside[os.path.dirname(folder)].append(folder)
+        lines = []
+        for parent, folders in beside.items():
+            only = sorted(set().union(*(endings[folder] for folder in folders)))
+            name = self.name_of(folders[0])
+            if len(folders) > 1:
+                name = f"{self.name_of(parent)}: {len(folders):,} folders"
+            is_urgent = any(each.startswith("hidden") or each in ARCHIVES for each in only)
+            shown = ", ".join(only[:5])
+            lines.append((not is_urgent, f"{name}: only {shown}, nothing that is searched"))
+        return [line for _, line in sorted(lines)]
 
 
 def list_all(args):
     """Return a Listing for each haystack and one of the needles; tell what is left out."""
     by_article = lambda path: path.lower().endswith(paths.image_types)  # noqa: E731
-    is_listed = by_article if args.article else kind_of
+    kinds = (by_article, by_article) if args.article else (kind_of_needle, kind_of)
     ours = {os.path.normcase(os.path.abspath(path)) for path in (*args.report, args.cache or "")}
     library = [Listing(root, True) for root in args.haystack]
-    needles = Listing(args.needles, False)
+    needles = Listing(args.needles, False, args.exclude)
     for listing in (*library, needles):
-        listing.fill(is_listed, ours)
+        listing.fill(kinds[listing.is_library], ours)
         listing.tell_what_is_left_out()
         if not listing.files and listing.root != args.copy_missing:
             warn(f"{listing.root}: no photographs and no videos")
-    heic = sum(each.heic for each in (*library, needles))
+    files = itertools.chain.from_iterable(listing.files for listing in (*library, needles))
+    heic = sum(ending_of(path) in KINDS["HEIC"].split() for path in files)
     if heic and not args.dask and not pillow_heif():
-        advice = 'to decode them, run: python -m pip install "pillow-heif>=1.8"'
+        advice = f'to decode them, run: {PIP} "pillow-heif>=1.8"'
         warn(f"{heic:,} HEIC files are compared by their bytes only; {advice}")
     return library, needles
+
+
+def is_trash(path, beside):
+    """Whether a folder is one that empties itself, or has previews; beside are its neighbours."""
+    above, name = os.path.split(path)
+    previews, originals = IMMICH
+    if name in previews and originals & beside:
+        return True
+    return bool(TRASH.fullmatch(f"{os.path.basename(above)}/{name}"))
 
 
 def is_apple_double(path):
@@ -917,7 +985,7 @@ class Team:
     """Who works for a run: threads, which ask the cache first, and a cluster's workers if told."""
 
     def __init__(self, args):
-        self.is_article, self.is_rotated = args.article, args.rotated
+        self.args = args
         self.hash_of_library = hash_by_article if args.article else hash_photo
         self.hash_of_needle = hash_by_article if args.article else hash_needle
         self.cache, self.digests = Cache(args.cache), {}
@@ -943,7 +1011,8 @@ class Team:
 
     def hash_library(self, files):
         """Yield a Photo for each path, in order; tell what can't be read."""
-        return telling_unreadable(self.map(self.hash_one, files), "")
+        found = self.map(self.hash_one, files)
+        return telling_unreadable(found, self.args.haystack, "; --report lists them")
 
     def hash_one(self, path):
         """Return the Photo of a file of the library. A problem is this file's own."""
@@ -1001,16 +1070,29 @@ def attempt(function, *paths, **details):
         return None, reason(error)
 
 
-def telling_unreadable(results, advice):
-    """Pass Photos or Findings on, and tell which of them can't be read."""
+def telling_unreadable(results, roots, advice):
+    """Pass Photos or Findings on, and tell which can't be read. Ends the run if a root is gone."""
     count = 0
     for result in results:
-        count += bool(result.problem)
-        if result.problem and count <= SHOWN:
-            warn(f"cannot read {result.path}: {result.problem}")
+        if result.problem:
+            check_disks(roots)
+            count += 1
+            if count <= FEW:
+                warn(f"cannot read {result.path}: {result.problem}")
         yield result
-    if count > SHOWN:
-        warn(f"and {count - SHOWN:,} more that can't be read{advice}")
+    if count > FEW:
+        warn(f"and {count - FEW:,} more that can't be read{advice}")
+
+
+def check_disks(roots):
+    """End the run if a folder can't be listed any more, or is empty as a mount's place is."""
+    for root in roots:
+        try:
+            is_there = bool(os.listdir(root))
+        except OSError:
+            is_there = False
+        if not is_there:
+            end(f"{root} is gone; is the disk still connected?")
 
 
 class Cluster:
@@ -1020,7 +1102,7 @@ class Cluster:
         try:
             import distributed
         except ImportError:
-            end("--dask needs one more package; run: python -m pip install distributed")
+            end(f"--dask needs one more package; run: {PIP} distributed")
         logging.disable()  # it tells of lost workers, whose work others do again
         self.wait_for, self.name = distributed.wait, f"the Dask scheduler at {scheduler}"
         try:
@@ -1182,7 +1264,8 @@ CANDIDATE = 24, 0.9
 LOOK_ALIKE = 28, 0.6
 RANKED = 64  # of what is near: hundreds of copies of one picture take no longer
 OPENED = 5  # candidates that are opened for a needle, at most
-STATUSES = ("missing", "lesser", "unreadable", "found")  # as the page shows them
+STATUSES = ("missing", "better", "unreadable", "found")  # as the page shows them
+LACKED = STATUSES[:3]  # of the needles that the library lacks, or has only in part
 
 
 class Candidate(typing.NamedTuple):
@@ -1198,11 +1281,15 @@ class Haystack:
         self.going = going_folders(listings, needles)
         self.ids_of = functools.cache(folder_ids)
         files = sorted(itertools.chain.from_iterable(listing.files for listing in listings))
+        self.others = [
+            path for each in listings for path, why in each.left_out if why == "other file"
+        ]
         for listing in listings:
             listing.files.clear()  # of millions of paths one list is enough
         self.all = [path for path, _ in itertools.groupby(files)]
-        self.files = list(filter(is_decoded, self.all))  # photographs to be hashed
-        self.count = 0  # photographs that were read
+        photographs = ("decoded", "HEIC")
+        self.files = [path for path in self.all if kind_of(path) in photographs]  # to be hashed
+        self.count, self.unreadable = 0, []  # how many photographs were read; Photos that were not
         self.photographs = {}  # {hash: paths}, the article's dictionary
         self.paths = []  # and for each its Print, of which an equal hash alone tells too little
         self.rows, self.columns = np.empty((2, len(self.files)), np.uint64)
@@ -1212,6 +1299,8 @@ class Haystack:
 
     def add(self, photo):
         self.count += not photo.problem
+        if photo.problem:
+            self.unreadable.append(photo)
         if photo.prints and self.lasts(photo.path):
             (row, column, levels), *_ = photo.prints
             place = len(self.paths)
@@ -1238,7 +1327,7 @@ class Haystack:
     def know_sizes(self, needles):
         """Know by size those files that have as many bytes as a needle, and will last."""
         sizes = set(map(size_of, needles)) - {0}
-        for path in self.all:
+        for path in itertools.chain(self.all, self.others):
             size = size_of(path)
             if size in sizes and self.lasts(path):
                 self.alike[size,].append(path)
@@ -1336,11 +1425,13 @@ def going_folders(library, needles):
     """
     root, roots = folder_ids(needles.root), [folder_ids(listing.root) for listing in library]
     if all(each & root for each in roots):
-        warn(f"{needles.root}: searched in itself; keep one of each two copies")
+        same = "haystack and needles are the same folder"
+        warn(f"{needles.root}: {same}; keep one of each two copies")
         return set()
     going = set(needles.folders)
     for listing, ids in zip(library, roots, strict=True):
-        if ids & needles.folders and not ids & root:  # this haystack lies inside the needles
+        if ids & needles.folders and not ids & root:
+            warn(f"{listing.root}: lies inside the needles, and counts as library")
             going -= listing.folders
     return going
 
@@ -1354,12 +1445,24 @@ def is_same_file(first, second):
         return True
     try:
         stats = os.stat(first)
-        if stats.st_ino and not os.path.samestat(stats, os.stat(second)):
-            return False
+        others = os.stat(second)
+        if stats.st_ino and not os.path.samestat(stats, others):
+            return is_one_by_two_doors(stats, others)
     except OSError:
         return True
     is_one = stats.st_ino and stats.st_nlink == 1
     return bool(is_one) or os.path.realpath(first) == os.path.realpath(second)
+
+
+def is_one_by_two_doors(stats, others):
+    """Whether a file is shown twice by file systems that lie over another: mergerfs, bindfs.
+
+    They pass its times on; a copy was changed at another moment, which no program can set.
+    """
+    if stats.st_dev == others.st_dev or stats.st_ctime_ns % 10**9 == 0:  # some disks know seconds
+        return False
+    known = ((each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in (stats, others))
+    return next(known) == next(known)
 
 
 class Finding(typing.NamedTuple):
@@ -1378,21 +1481,24 @@ class Finding(typing.NamedTuple):
     bytes: int = 0
     time: float = 0.0  # of its last change, in seconds since 1970
     twin: str = ""  # another needle that the library lacks, with the same bytes
+    left_out: str = ""  # why it is not searched
 
     @property
     def status(self):
-        """One of STATUSES."""
+        """One of STATUSES, or "left out"."""
+        if self.left_out:
+            return "left out"
         if self.match:
-            return "lesser" if self.lacks else "found"
+            return "better" if self.lacks else "found"
         return "unreadable" if self.problem else "missing"
 
 
 def search(files, haystack, team):
     """Return a Finding for each needle, in order; tell which of them can't be read."""
-    if not team.is_article:
+    if not team.args.article:
         haystack.know_sizes(files)
     found = team.map(functools.partial(compare, haystack=haystack, team=team), files)
-    found = telling_unreadable(found, "; --report lists every needle")
+    found = telling_unreadable(found, [team.args.needles], "; --report lists every needle")
     return with_twins(list(progress(found, len(files), "needles compared")), team)
 
 
@@ -1402,7 +1508,7 @@ def compare(path, haystack, team):
     try:
         stats = os.stat(path)
         finding = Finding(path, bytes=stats.st_size, time=stats.st_mtime)
-        judge = judged_by_article if team.is_article else judged
+        judge = judged_by_article if team.args.article else judged
         return judge(finding, haystack, team)
     except Exception as error:
         return finding._replace(problem=reason(error))
@@ -1421,12 +1527,13 @@ def judged(finding, haystack, team):
     path = finding.path
     if match := haystack.same_bytes(path, team):
         return finding._replace(match=match)
-    if not is_decoded(path):
+    if (kind := kind_of_needle(path)) not in ("decoded", "HEIC"):
+        finding = finding._replace(only_bytes=f"a {kind} file: only its bytes are compared")
         check_readable(path)
-        return finding._replace(only_bytes="a video or a raw file")
+        return finding
     photo, view = team.hash(path, team.hash_of_needle)
     finding = finding._replace(size=photo.size, only_bytes=photo.only_bytes)
-    candidates = haystack.candidates(photo, team.is_rotated)
+    candidates = haystack.candidates(photo, team.args.rotated)
     if candidates and (sight := team.look(path, view, candidates)):
         return finding._replace(**sight._asdict())
     lookalike, turn = haystack.look_alike(photo)
@@ -1641,6 +1748,7 @@ def lacking(needle, other):
 # ------------------------------------------------------------------------------------------------
 
 BROWSERS_SHOW = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".avif", ".gif")
+LEFT_OUT_SHOWN = 500  # lines of what is left out on the page
 FOUND_SHOWN = 2000  # found ones on the page: a browser opens it within three seconds
 COLUMNS = "status distance match pixels match_pixels lookalike reason bytes modified".split()
 # {what a match lacks: (the table's word, the page's sentence)}
@@ -1662,19 +1770,23 @@ class Directory(typing.NamedTuple):
 
     @property
     def found(self):
-        return self.count("found", "lesser")
+        return self.count("found", "better")
 
     @property
-    def is_to_see(self):
-        return self.count("found") < len(self.findings) or not self.findings
+    def lacking(self):
+        return self.count(*LACKED)
+
+    @property
+    def is_lacking(self):
+        return self.lacking > 0 or not self.findings
 
     @property
     def summary(self):
         if not self.findings:
             return "cannot be listed"
-        lesser = self.count("lesser")
-        more = f", {lesser} of them lesser" if lesser else ""
-        return f"{self.found} of {len(self.findings)} found{more}"
+        better = self.count("better")
+        more = f", {better} better here than in the library" if better else ""
+        return f"{self.count('found')} of {len(self.findings)} found{more}"
 
 
 def by_directory(findings, needles):
@@ -1686,13 +1798,23 @@ def by_directory(findings, needles):
     return sorted(Directory(needles.name_of(path), path, each) for path, each in folders.items())
 
 
-@dataclasses.dataclass
 class Results:
     """What a run came to, and what is asked of it."""
 
-    args: argparse.Namespace
-    directories: list
-    team: Team
+    def __init__(self, team, haystack, directories, listings):
+        self.team, self.args, self.haystack = team, team.args, haystack
+        self.directories, self.listings = directories, listings  # the last one is the needles'
+
+    @property
+    def left_out(self):
+        """(folder's name, Finding) of what is not searched, and of the library's unreadable."""
+        *library, needles = self.listings
+        for path, why in sorted(needles.left_out):
+            yield needles.name_of(os.path.dirname(path)), Finding(path, left_out=why)
+        for photo in self.haystack.unreadable:
+            yield os.path.dirname(photo.path), Finding(photo.path, problem=photo.problem)
+        for path in itertools.chain.from_iterable(each.unlisted for each in library):
+            yield path, Finding(path, left_out="cannot be listed")
 
     def all_of(self, *statuses):
         """Return the findings that have one of some statuses, or all of them."""
@@ -1702,32 +1824,45 @@ class Results:
 
 def tell_the_end(results):
     """Say on stderr what became of the needles, and what to do next."""
-    args, missing = results.args, results.all_of("missing")
+    args, haystack = results.args, results.haystack
+    broken = f", {len(haystack.unreadable):,} of them unreadable" if haystack.unreadable else ""
+    searched = f"{len(haystack.all):,} photographs and videos{broken}"
+    tell(f"{args.needles} against the library {', '.join(args.haystack)} ({searched}):")
+    tell(f"{len(results.all_of()):,} photographs and videos: {in_numbers(results)}")
+    if compared := sum(bool(finding.only_bytes) for finding in results.all_of()):
+        tell(f"{compared:,} not found could only be compared by their bytes, such as videos")
+    if left := collections.Counter(why.split(":")[0] for _, why in results.listings[-1].left_out):
+        tell(f"left out: {', '.join(f'{why} {count:,}' for why, count in left.most_common())}")
+    lacking = [each for each in results.directories if each.is_lacking]
+    if not lacking:
+        return
+    besides = sum(each.found > 0 for each in lacking)
+    whole = f"{besides:,} of them besides those above"
+    if besides == len(lacking):
+        whole = "no folder is lacking as a whole"
+    tell(f"{len(lacking):,} folders hold what the library lacks, {whole}:")
+    lacking.sort(key=lambda each: -each.lacking)
+    lines = (f"  {each.lacking} of {len(each.findings)} lacking: {each.name}" for each in lacking)
+    tell_some(tell, lines, "folders; --report page.html shows all")
+    hints = [] if args.report else ["--report page.html shows them"]
+    if not args.copy_missing:
+        hints.append("--copy-missing FOLDER copies what is lacking")
+    if hints:
+        tell(", ".join(hints))
+
+
+def in_numbers(results):
+    """Return how many needles have each status, and how large and old the missing ones are."""
     statuses = collections.Counter(finding.status for finding in results.all_of())
-    in_part = [each for each in results.directories if 0 < each.found < len(each.findings)]
-    lines = (f"{directory.name}: {directory.summary}" for directory in in_part)
-    tell_some(tell, lines, "folders that are found in part; --report lists every needle")
-    parts = [f"{statuses['found'] + statuses['lesser']:,} found"]
-    if statuses["lesser"]:
-        parts.append(f"{statuses['lesser']:,} of them lesser")
-    parts.append(f"{len(missing):,} missing")
+    missing = results.all_of("missing")
+    parts = [f"{statuses['found']:,} found", f"{statuses['missing']:,} missing"]
     if missing:
         years = sorted(dated(finding.time, "%Y") or "?" for finding in missing)
         span = years[0] if years[0] == years[-1] else f"{years[0]} to {years[-1]}"
         parts[-1] += f" ({in_bytes(sum(finding.bytes for finding in missing))}, {span})"
-    if statuses["unreadable"]:
-        parts.append(f"{statuses['unreadable']:,} unreadable")
-    tell(f"{statuses.total():,} photographs and videos: {', '.join(parts)}")
-    if compared := sum(bool(finding.only_bytes) for finding in results.all_of()):
-        tell(f"{compared:,} not found could only be compared by their bytes, such as videos")
-    check = sum(not directory.found for directory in results.directories)
-    hints = [] if args.report else ["--report page.html shows them"]
-    if not args.copy_missing:
-        hints.append("--copy-missing FOLDER copies what is missing")
-    if check or in_part:
-        folders = f"{check:,} {'folder' if check == 1 else 'folders'} to check"
-        folders += f", {len(in_part):,} found in part"
-        tell("; ".join([folders, ", ".join(hints)] if hints else [folders]))
+    parts += [f"{statuses['better']:,} better here"] if statuses["better"] else []
+    parts += [f"{statuses['unreadable']:,} unreadable"] if statuses["unreadable"] else []
+    return ", ".join(parts)
 
 
 def dated(seconds, form="%Y-%m-%d %H:%M"):
@@ -1755,9 +1890,9 @@ def in_bytes(count):
 
 
 def text_report(results):
-    """The needles that were not found or could not be read, one path a line."""
+    """The needles that the library lacks, one path a line."""
     lines = []
-    for path, *_ in results.all_of("missing", "unreadable"):
+    for path, *_ in results.all_of(*LACKED):
         if "\n" in path or "\r" in path:
             warn(f"{path}: has a line break in its name, and is left out of the .txt")
             continue
@@ -1771,16 +1906,17 @@ def table_report(results):
     table = io.StringIO()
     rows = csv.writer(table)
     rows.writerow(["needle", "directory", *COLUMNS])
-    for directory in results.directories:
-        for finding in directory.findings:
-            rows.writerow(map(harmless, [finding.path, directory.name, *cells_of(finding)]))
+    every = [(each.name, finding) for each in results.directories for finding in each.findings]
+    for name, finding in itertools.chain(every, results.left_out):
+        rows.writerow(map(harmless, [finding.path, name, *cells_of(finding)]))
     text = table.getvalue()
     return (b"" if text.isascii() else b"\xef\xbb\xbf") + os.fsencode(text)
 
 
 def cells_of(finding):
     """Return what the table has of a finding, in the order of COLUMNS."""
-    why = LACKING[finding.lacks][0] if finding.lacks else finding.problem or finding.only_bytes
+    why = finding.problem or finding.only_bytes or finding.left_out
+    why = LACKING[finding.lacks][0] if finding.lacks else why
     return [
         finding.status,
         finding.bits,
@@ -1803,22 +1939,23 @@ def harmless(cell):
 def page_report(results):
     """A page to look at, which stands alone: small pictures of all but what is found are in it."""
     page = Page(results)
-    directories = sorted(results.directories, key=lambda each: (-each.count("missing"), each.name))
-    statuses = collections.Counter(finding.status for finding in results.all_of())
-    counts = ", ".join(f"{statuses[each]:,} {each}" for each in STATUSES)
-    totals = (
-        f"{statuses.total():,} photographs and videos in {len(directories):,} folders: {counts}."
-    )
-    if statuses["found"] > FOUND_SHOWN:
-        more = f"{statuses['found'] - FOUND_SHOWN:,} more that are found"
-        totals += f" {more} stand in a table only (--report table.csv)."
+    directories = sorted(results.directories, key=lambda each: (-each.lacking, each.name))
+    totals = f"{len(results.all_of()):,} photographs and videos: {in_numbers(results)}."
+    if (hidden := len(results.all_of("found")) - FOUND_SHOWN) > 0:
+        totals += f" {hidden:,} more that are found stand in a table only (--report table.csv)."
+    turned = sum(finding.turn > 0 for finding in results.all_of("missing"))
+    if turned:
+        totals += f" {turned:,} look like turned or mirrored copies; --rotated finds those."
     words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
     written = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    needles, library = results.args.needles, ", ".join(results.args.haystack)
     return PAGE.substitute(
-        title=f"What {escaped(results.args.needles)} holds that the library lacks",
+        title=f"What {escaped(needles)} holds that {escaped(library)} lacks",
         made=time.strftime("%Y-%m-%d %H:%M"),
         call=escaped(written),
         totals=totals,
+        left_out=page.left_out(results),
+        columns="".join(f"<th>{each}" for each in page.columns),
         index="".join(page.row(*each) for each in enumerate(directories)),
         sections="".join(page.section(*each) for each in enumerate(directories)),
     ).encode("utf-8")
@@ -1828,19 +1965,38 @@ class Page:
     """The small pictures of a page, and how many of what is found it has room for."""
 
     def __init__(self, results):
-        findings = results.all_of("missing", "lesser", "unreadable")
+        findings = results.all_of(*LACKED)
         files = {path for each in findings for path in (each.path, each.match, each.lookalike)}
         files = sorted(files - {""})
         pictures = results.team.map(results.team.picture, files)
         pictures = progress(pictures, len(files), "pictures for the page")
         self.pictures = dict(zip(files, pictures, strict=True))
         self.room = FOUND_SHOWN
+        self.columns = [each for each in STATUSES if results.all_of(each)]
+
+    def left_out(self, results):
+        """A box that says what is not searched, by folder, or nothing."""
+        sorts = collections.Counter(
+            (name, each.left_out or f"unreadable in the library: {each.problem}")
+            for name, each in results.left_out
+        )
+        lines = [
+            f"<li>{escaped(name)}: {count:,} x {escaped(why)}"
+            for (name, why), count in sorts.items()
+        ]
+        if len(lines) > LEFT_OUT_SHOWN:
+            lines[LEFT_OUT_SHOWN:] = [
+                f"<li>and {len(lines) - LEFT_OUT_SHOWN:,} more; see --report table.csv"
+            ]
+        summary = f"{sorts.total():,} files and folders are left out or unreadable in the library"
+        fold = f"<details><summary>{summary}</summary><ol>{''.join(lines)}</ol></details>"
+        return fold if lines else ""
 
     def row(self, number, directory):
         """One row of the table of folders."""
         name = f'<a href="#f{number}">{escaped(directory.name)}</a>'
-        counts = "".join(f"<td>{directory.count(status) or ''}" for status in STATUSES)
-        return f"<tr{'' if directory.is_to_see else ' class=whole'}><td>{name}{counts}"
+        counts = "".join(f"<td>{directory.count(status) or ''}" for status in self.columns)
+        return f"<tr{'' if directory.is_lacking else ' class=whole'}><td>{name}{counts}"
 
     def section(self, number, directory):
         """One folder of the page, what is missing first, what is found folded."""
@@ -1858,7 +2014,7 @@ class Page:
         self.room = max(0, self.room - len(found))
         fold = f"<details><summary>{len(found):,} found</summary><ul>{shown}</ul></details>"
         return (
-            f'<section id="f{number}"{"" if directory.is_to_see else " class=whole"}>'
+            f'<section id="f{number}"{"" if directory.is_lacking else " class=whole"}>'
             f"<h2>{escaped(directory.name)}</h2>\n<p>{directory.summary}: "
             f'<a href="{address_of(path)}"><code>{escaped(path)}</code></a></p>\n'
             f"{'<ul>' + ''.join(items) + '</ul>' if items else ''}"
@@ -1976,18 +2132,19 @@ PAGE = string.Template("""<!DOCTYPE html>
        border-left: .4rem solid #3a8a4d; break-inside: avoid }
   @media (min-width: 48rem) { li:has(figure + figure) { grid-column: span 2 } }
   li.missing, li.unreadable { border-left-color: #d1443c }
-  li.lesser { border-left-color: #c98a00 }
+  li.better { border-left-color: #c98a00 }
   figure { margin: 0; flex: 1 1 0; min-width: 0 } figcaption { font-size: .85rem }
   img, .none { display: block; width: 100%; height: 11rem; object-fit: contain;
                background: #8882; font-size: .8rem }
   .none { box-sizing: border-box; padding: 1rem; text-align: center; height: 4rem }
-  small { opacity: .8 } .made { margin-top: 2rem }
+  details { margin: .5rem 0 } small { opacity: .8 } .made { margin-top: 2rem }
 </style>
 <main>
 <h1>$title</h1>
 <p>$totals</p>
 <p><label><input type="checkbox" id="only"> hide what is found</label></p>
-<table><tr><th>folder<th>missing<th>lesser<th>un&shy;readable<th>found
+$left_out
+<table><tr><th>folder$columns
 $index</table>
 $sections
 <p class="made"><small>Made on $made by <code>$call</code>. A folder that was found is
@@ -2081,7 +2238,7 @@ def plan_copies(results):
     """Return the (source, target) of each copy, the sources there already, and the twins' count."""
     args = results.args
     shelf, plan, there, twice = Shelf(args.copy_missing), {}, set(), 0
-    for finding in sorted(results.all_of("missing", "lesser", "unreadable")):
+    for finding in sorted(results.all_of(*LACKED)):
         source, relative = finding.path, os.path.relpath(finding.path, args.needles)
         if not finding.bytes:
             continue
@@ -2182,6 +2339,7 @@ def in_kinds(files):
 # ------------------------------------------------------------------------------------------------
 
 VERSION = "2026-11-26"
+EXAMPLE = "python hash_and_search.py --haystack Pictures --needles old-backup"
 CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -2190,11 +2348,10 @@ def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(
         description="Print each folder of a backup (the needles) of which a library (the haystack) "
         "has no photograph, not even resized, recompressed or brightened.",
-        epilog="example: python hash_and_search.py --haystack Pictures --needles old-backup "
-        "--report missing.html",
+        epilog=f"example: {EXAMPLE} --report missing.html",
         allow_abbrev=False,
     )
-    parser.error = lambda message: end(f"{message} (--help explains the options)")
+    parser.error = lambda message: refuse(message, parser.format_usage())
     # fmt: off
     add = parser.add_argument_group("what to compare").add_argument
     add("-a", "--haystack", metavar="DIR", nargs="+", action="extend", required=True,
@@ -2203,14 +2360,16 @@ def parse_arguments(arguments=None):
         help="the backup: a directory of photographs")
     add("--rotated", action="store_true",
         help="find photographs that the library has on their side, upside down or mirrored, too")
+    add("--exclude", metavar="PATTERN", action="append", default=[],
+        help="leave out needles whose path or folder this fits, such as '*.thumb'; may be repeated")
     add = parser.add_argument_group("results").add_argument
     add("--report", metavar="FILE", action="append", default=[],
         help="write a report: .html is a page to look at, .csv a table of every needle, .txt a "
-        "list of what is missing or unreadable; may be given several times")
+        "list of what the library lacks; may be given several times")
     add("--copy-missing", metavar="FOLDER",
         help="copy what the library lacks to this folder, which may be a haystack too")
     add("--exit-code", action="store_true",
-        help="end with status 1 if anything is missing or unreadable (default: 0)")
+        help="end with status 1 if the library lacks anything (default: 0)")
     add = parser.add_argument_group("speed").add_argument
     add("--cache", metavar="FILE",
         help="keep the results in this SQLite file, for the next run (default: none)")
@@ -2229,6 +2388,21 @@ def parse_arguments(arguments=None):
     return checked_arguments(parser.parse_args(arguments))
 
 
+def refuse(message, usage):
+    """End the run for what is no option, and say what was meant, perhaps."""
+    unknown = message.removeprefix("unrecognized arguments: ").split()[0]
+    options = re.findall("--[a-z-]+", usage)
+    close = difflib.get_close_matches(unknown, options, 1)
+    advice = "--help explains the options"
+    if unknown == "the":  # following arguments are required
+        advice = f"for example: {EXAMPLE}"
+    elif close and unknown not in options:
+        advice = f"did you mean {close[0]}?"
+    elif message.startswith("unrecognized") and not unknown.startswith("-"):
+        advice = "--needles takes one folder; put a path that has spaces in quotes"
+    end(f"{message} ({advice})")
+
+
 def checked_arguments(args):
     """Return the options; end with one line where they will not do."""
     if len(args.needles) > 1:
@@ -2240,8 +2414,10 @@ def checked_arguments(args):
         check_copy_folder(args)
     for root in (*args.haystack, args.needles):
         if not os.path.isdir(root):
-            quoted = " without a backslash before a quotation mark" if '"' in root else ""
-            end(f"{root} is not a directory; name one that exists{quoted}")
+            advice = "" if len(args.haystack) == 1 else "; put a path that has spaces in quotes"
+            if '"' in root:
+                advice = " without a backslash before a quotation mark"
+            end(f"{root} is not a directory; name one that exists{advice}")
     if args.jobs is not None and not 1 <= args.jobs <= 1024:
         end(f"--jobs takes a number from 1 to 1024, not {args.jobs}")
     if args.cache == "":
@@ -2265,10 +2441,23 @@ def check_report(path, cache):
     if os.path.exists(real) and not os.path.isfile(real):
         end(f"cannot write --report {path}: not a regular file")
     try:
+        if os.path.exists(real) and not is_report(real):
+            end(f"--report {path} is there already, and is no such report")
         open(part_of(real), "xb").close()
         os.unlink(part_of(real))
     except OSError as error:
         end(f"cannot write --report {path}: {error.strerror}")
+
+
+def is_report(path):
+    """Whether a file begins as a report with its ending does. Raises OSError."""
+    with open(path, "rb") as file:
+        start = file.read(2**16).removeprefix(b"\xef\xbb\xbf")
+    if ending_of(path) == ".txt":
+        line = os.fsdecode(start.partition(b"\n")[0])
+        return not start or bool(kind_of(line)) or os.path.isfile(line)
+    begins = "needle,directory," if ending_of(path) == ".csv" else PAGE.template.partition("$")[0]
+    return not start or start.startswith(begins.encode())
 
 
 def check_copy_folder(args):
@@ -2321,13 +2510,13 @@ def warn(line):
     tell(line, "WARN")
 
 
-def tell_some(say, lines, what):
-    """Say the first of some lines, and how many more there are; return nothing."""
+def tell_some(say, lines, what, most=SHOWN):
+    """Say the first of some lines, and how many more there are."""
     lines = list(lines)
-    for line in lines[:SHOWN]:
+    for line in lines[:most]:
         say(line)
-    if len(lines) > SHOWN:
-        say(f"and {len(lines) - SHOWN:,} more {what}")
+    if len(lines) > most:
+        say(f"and {len(lines) - most:,} more {what}")
 
 
 class Ended(SystemExit):
@@ -2402,7 +2591,7 @@ if __name__ == "__main__":
             tell(str(why), "ERROR")
     except KeyboardInterrupt:
         status = 130
-        tell("interrupted", "ERROR")
+        tell("interrupted; with --cache the next run goes on", "ERROR")
     except OSError as error:  # stdout is full
         status = 2
         tell(str(error), "ERROR")

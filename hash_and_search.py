@@ -372,8 +372,24 @@ TOO_LARGE = "it has more than {} pixels; raise OPENCV_IO_MAX_IMAGE_PIXELS to rea
 SEQUENCES = {b"hevc", b"hevx", b"msf1"}
 HEIF = {b"heic", b"heix", b"heim", b"heis", b"mif1"} | SEQUENCES
 JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", b"\xff\xda"
+JPEG_MARKER = re.compile(rb"\xff[\xc4\xd8-\xdd\xe0-\xef\xfe]")  # from the first scan to the end
 VIDEO = re.compile(rb"ftyp(mp4|iso|qt |avc|3gp)")  # begins one, such as a motion photo's
+# Part of an XMP too long for one segment begins with this (XMP specification, part 3).
+EXTENDED_XMP = re.compile(rb"\xff\xe1..http://ns.adobe.com/xmp/extension/\0.{40}", re.DOTALL)
+# What a header tells of what else the file holds: XMP in a JPEG, the auxiliary pictures in a HEIC.
+BESIDE = {
+    b"GDepth:Data": "depth",
+    b"GImage:Data": "second picture",
+    b"GAudio:Data": "sound",
+    b"urn:mpeg:hevc:2015:auxid:2\0": "depth",
+    b"urn:mpeg:mpegB:cicp:systems:auxiliary:depth\0": "depth",
+    b"urn:com:apple:photo:2020:aux:hdrgainmap\0": "gain map",
+}
+GAIN_MAP = re.compile(rb"hdrgm:|HDRGainMap|urn:iso:std:iso:ts:21496")  # in a JPEG
+SECOND = "second photograph"
 MOST_SCANS = 100  # ordinary progressive JPEGs have ten
+MOST_BOXES = 2**17  # of one level; a film in fragments of a second has 20,000
+OPENED = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts"}  # of a video
 REDUCED = {
     8: (cv2.IMREAD_REDUCED_GRAYSCALE_8, cv2.IMREAD_REDUCED_COLOR_8),
     4: (cv2.IMREAD_REDUCED_GRAYSCALE_4, cv2.IMREAD_REDUCED_COLOR_4),
@@ -625,17 +641,84 @@ def jpeg_header(data):
     return JpegHeader()
 
 
-def holds_more(data):
-    """Whether a JPEG or HEIC holds a video too, or a JPEG another: a gain map, or a depth map."""
-    if not data.startswith(JPEG_START):
-        return is_heif(data) and bool(VIDEO.search(data, 8))
-    start = jpeg_header(data).scan
-    end = data.find(JPEG_END, start)
-    if end >= 0 and VIDEO.search(data, end):
-        return True
-    is_there = data.find(JPEG_START, start) >= 0  # faster than the pattern
-    is_there = is_there and re.search(rb"\xff\xd9\0*\xff\xd8\xff", data[start:])
-    return bool(is_there) or data.find(b"MPF\0", 0, start) >= 0
+def rest_of(data):
+    """Return a frozenset of what a JPEG or a HEIC holds beside its picture: (what, a digest).
+
+    What only the header tells of has no digest: programs write it anew.
+    """
+    if data.startswith(JPEG_START):
+        return rest_of_jpeg(data)
+    rest = set()
+    for kind, start, end in boxes(io.BytesIO(data), len(data)) if data[4:8] == b"ftyp" else ():
+        if kind == b"meta":
+            rest |= beside(data[start:end])
+            if re.search(rb"infe[\2\3].{7,9}tmap", data[start:end], re.DOTALL):
+                rest.add(("gain map", ""))
+        elif kind == b"mpvd" or VIDEO.search(data, start, end):
+            rest.add(("video", hashlib.blake2b(data[start:end]).hexdigest()))
+    return frozenset(rest)
+
+
+def beside(header):
+    return {(what, "") for name, what in BESIDE.items() if name in header}
+
+
+def rest_of_jpeg(data):
+    """Return what rest_of does; previews do not count, but what stands behind them does."""
+    header = jpeg_header(data)
+    head, behind = EXTENDED_XMP.sub(b"", data[: header.scan]), data[jpeg_end(data) :]
+    rest, types = beside(head), mpf_types(head) if behind else []
+    if types and all(each >> 16 == 1 for each in types):
+        for _ in types:
+            behind = behind[max(0, behind.find(JPEG_START)) :]
+            behind = behind[jpeg_end(behind) :]
+    second = behind.find(JPEG_START)
+    if behind and VIDEO.search(data, header.scan):  # damage can hide where the picture ends
+        what = "video"
+    elif second < 0:
+        return frozenset(rest)
+    elif GAIN_MAP.search(behind, 0, START) or GAIN_MAP.search(head):
+        what = "gain map"
+    else:
+        other = jpeg_header(behind[second:])
+        is_large = 2 * other.width * other.height >= header.width * header.height
+        is_large |= any(each >> 16 == 2 for each in types)  # of a stereo pair, or of a panorama
+        what = SECOND if is_large else "second picture"
+    return frozenset(rest | {(what, hashlib.blake2b(behind).hexdigest())})
+
+
+def jpeg_end(data):
+    """Return where a JPEG's picture ends, or its first scan begins where its end is missing.
+
+    Walks the segments between the scans, which may hold the bytes of an end marker.
+    """
+    start = place = jpeg_header(data).scan
+    while marker := JPEG_MARKER.search(data, place):
+        if marker[0] == JPEG_END:
+            return marker.end()
+        if marker[0] == JPEG_START[:2]:  # of another, as this one is cut
+            return marker.start()
+        place = marker.end() + int.from_bytes(data[marker.end() :][:2], "big")
+    return start
+
+
+def mpf_types(head):
+    """Return the types of a JPEG's further pictures by its MP index (CIPA DC-007), if it has one.
+
+    0x01xxxx are previews, 0x02xxxx views of a stereo pair or a panorama; a gain map is 0.
+    """
+    if not (found := re.search(rb"\xff\xe2..MPF\0", head, re.DOTALL)):
+        return []
+    index = head[found.end() :]
+    order = "<" if index.startswith(b"II") else ">"
+    with contextlib.suppress(struct.error):
+        (place,) = struct.unpack_from(f"{order}I", index, 4)
+        (count,) = struct.unpack_from(f"{order}H", index, place)
+        fields = struct.iter_unpack(f"{order}HHII", index[place + 2 :][: 12 * count])
+        size, place = next((field[2:] for field in fields if field[0] == 0xB002), (0, 0))
+        entries = struct.iter_unpack(f"{order}I12x", index[place:][:size])
+        return [attributes & 0xFFFFFF for (attributes,) in entries][1:]
+    return []
 
 
 def is_heif(data):
@@ -650,9 +733,7 @@ def is_heif(data):
 def decode_heif(data, colours):
     if not (heif := pillow_heif()):
         raise BytesOnlyError("a HEIC, and pillow-heif is not installed")
-    # What is cut off decodes into flat green, without an error.
-    if not boxes_fit(data):
-        raise ValueError("the HEIC is damaged, or its end is missing")
+    collections.deque(boxes(io.BytesIO(data), len(data)), 0)  # what is cut off decodes into green
     try:
         picture = heif.open_heif(data, bgr_mode=True)  # upright by irot and imir, not by EXIF
         if len(picture) > 1 or data[8:12] in SEQUENCES:
@@ -681,19 +762,28 @@ def pillow_heif():
     return module if version >= (1, 8) else None  # older ones crash on damaged files
 
 
-def boxes_fit(data):
-    """Whether the boxes of an ISO base media file (ISO/IEC 14496-12) fit it."""
-    place = 0
-    while place < len(data):
-        length = int.from_bytes(data[place : place + 4], "big")
+def boxes(file, end, place=0, depth=0):
+    """Yield (kind, start, end) of each box between two places of a file (ISO/IEC 14496-12).
+
+    Opens those of OPENED, so many levels deep. Raises ValueError where one does not fit.
+    """
+    for _ in range(MOST_BOXES):
+        if place >= end:
+            return
+        file.seek(place)
+        head = file.read(16)
+        length, kind, start = int.from_bytes(head[:4], "big"), head[4:8], place + 8
         if length == 1:
-            length = int.from_bytes(data[place + 8 : place + 16], "big")
-        if length == 0:  # up to the end
-            return True
-        place += length
-        if length < 8 or place > len(data):
-            return False
-    return True
+            length, start = int.from_bytes(head[8:], "big"), place + 16
+        stop = place + length if length else end
+        if not start <= stop <= end:
+            break
+        if depth and kind in OPENED:
+            yield from boxes(file, stop, start, depth - 1)
+        else:
+            yield kind, start, stop
+        place = stop
+    raise ValueError("the file is damaged, or its end is missing")
 
 
 DECODERS = [
@@ -726,7 +816,7 @@ def most_pixels():
 
 # With any of these the cache's recipe changes, and so it does with how a file is decoded. Versions
 # of OpenCV set some formats upright differently.
-RECIPE = f"6, OpenCV {cv2.__version__}"
+RECIPE = f"7, OpenCV {cv2.__version__}"
 # "Brighter" means by more than a quarter of a grey level from one column to the next: with less,
 # the noise of JPEG decides on flat ground; half a level costs copies of less contrast.
 RAMP = 0.25 * np.arange(9, dtype=np.float32)
@@ -835,6 +925,7 @@ class View:
     image: np.ndarray  # uint8, greyscale (height, width) or BGR (height, width, 3)
     size: tuple = (0, 0)  # the whole picture's (width, height)
     times: frozenset = frozenset()  # when it was taken, by its EXIF: datetimes, of any of its tags
+    rest: frozenset = frozenset()  # what else its file holds, as rest_of tells
 
     @functools.cached_property
     def grey(self):
@@ -875,12 +966,10 @@ def hash_photo(question, keeps_view):
         return Photo(path, image.shape[1::-1], (Print(dhash(image), 0, "00" * 72),))
     try:
         image, size, data = open_picture(path, colours=WAYS[way] > 1)
-        if WAYS[way] > 1 and holds_more(data):
-            raise BytesOnlyError("it holds several pictures, or a video")
     except BytesOnlyError as why:
         return Photo(path, only_bytes=str(why))
     found = tuple(prints(to_grey(image), WAYS[way]))
-    view = View(shrunk(image, VIEW), size, times_in(data)) if keeps_view and WAYS[way] > 1 else None
+    view = view_from(image, size, data) if keeps_view and WAYS[way] > 1 else None
     return Photo(path, size, found, "" if found else "it is blank", view=view)
 
 
@@ -1393,6 +1482,9 @@ def look_at(photos, haystack, team):
             yield lacking(photo._replace(problem=problem))
         elif not seen:
             yield lacking(photo, haystack.look_alike(photo))
+        elif seen[-1].startswith(BUT_NOT):
+            match = candidates[seen[0]].path
+            yield lacking(photo, match)._replace(reason=seen[-1])
         else:
             place, *size, why = seen
             status, match = "lesser" if why else "found", candidates[place]
@@ -1472,6 +1564,7 @@ COLOURED = 4  # units of Lab, or more: the spread of colours that must go togeth
 COLOURS = 0.5  # their correlation
 STRAYED = 13  # units of Lab by which a box may stray; copies and edits have 10, damage from 16 on
 GREY, HAS_COLOUR = 3, 6  # units of Lab: no box of 16 x 16 has more; one box has as much
+BUT_NOT = "the library has its picture, but not its "  # which makes it missing
 SHOT = 60  # seconds: pictures that are nearer, and not of one time, are two shots of a burst
 
 
@@ -1479,22 +1572,24 @@ def look(question, _):
     """Return (place, width, height, why it is lesser) of the candidate that shows the same, or ().
 
     The first path is the needle's, the others are its candidates', for each of which the details
-    have the turn of the needle. The first that is not lesser goes before any that is.
+    have the turn of the needle. The first that is not lesser goes before any that is, and that
+    before one that lacks a part of the needle.
     """
     path, *candidates = question.paths
     if not candidates:
         return ()
-    needle, lesser = question.view or view_of(path), ()
+    needle, seen = question.view or view_of(path), []
     for place, (path, turn) in enumerate(zip(candidates, question.details, strict=True)):
         with contextlib.suppress(OSError, MemoryError, ValueError, BytesOnlyError, cv2.error):
             other = view_of(path)
             if are_shots(needle.times, other.times):
                 continue
             if is_same_picture(needle.turned(turn), other):
-                if not (why := why_lesser(needle, other)):
-                    return place, *other.size, ""
-                lesser = lesser or (place, *other.size, why)
-    return lesser
+                why = why_lesser(needle, other)
+                seen.append((place, *other.size, why))
+                if not why:
+                    break
+    return min(seen, key=lambda each: (each[-1].startswith(BUT_NOT), each[-1] > ""), default=())
 
 
 def checked_look(row, question):
@@ -1510,8 +1605,11 @@ def checked_look(row, question):
 
 
 def view_of(path):
-    image, size, data = open_picture(path, colours=True)
-    return View(shrunk(image, VIEW), size, times_in(data))
+    return view_from(*open_picture(path, colours=True))
+
+
+def view_from(image, size, data):
+    return View(shrunk(image, VIEW), size, times_in(data), rest_of(data))
 
 
 def is_same_picture(one, two):
@@ -1602,8 +1700,13 @@ def are_shots(times, others):
 
 def why_lesser(needle, other):
     """Say why the View of a copy is less than the needle's, or nothing."""
+    lost = {what for what, _ in needle.rest - other.rest}
+    if parts := lost & {"video", SECOND}:
+        return BUT_NOT + max(parts)
     if 10 * math.prod(other.size) < 9 * math.prod(needle.size):
         return "smaller"
+    if lost:
+        return "without its " + " and ".join(sorted(lost))
     most, others = (np.abs(each.colours[:2]).max() for each in (needle, other))
     return "only in grey" if most >= HAS_COLOUR and others <= GREY else ""
 

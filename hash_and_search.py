@@ -389,7 +389,7 @@ GAIN_MAP = re.compile(rb"hdrgm:|HDRGainMap|urn:iso:std:iso:ts:21496")  # in a JP
 SECOND = "second photograph"
 MOST_SCANS = 100  # ordinary progressive JPEGs have ten
 MOST_BOXES = 2**17  # of one level; a film in fragments of a second has 20,000
-OPENED = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts"}  # of a video
+NESTED = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts"}  # of a video
 REDUCED = {
     8: (cv2.IMREAD_REDUCED_GRAYSCALE_8, cv2.IMREAD_REDUCED_COLOR_8),
     4: (cv2.IMREAD_REDUCED_GRAYSCALE_4, cv2.IMREAD_REDUCED_COLOR_4),
@@ -765,7 +765,7 @@ def pillow_heif():
 def boxes(file, end, place=0, depth=0):
     """Yield (kind, start, end) of each box between two places of a file (ISO/IEC 14496-12).
 
-    Opens those of OPENED, so many levels deep. Raises ValueError where one does not fit.
+    Opens those of NESTED, so many levels deep. Raises ValueError where one does not fit.
     """
     for _ in range(MOST_BOXES):
         if place >= end:
@@ -778,7 +778,7 @@ def boxes(file, end, place=0, depth=0):
         stop = place + length if length else end
         if not start <= stop <= end:
             break
-        if depth and kind in OPENED:
+        if depth and kind in NESTED:
             yield from boxes(file, stop, start, depth - 1)
         else:
             yield kind, start, stop
@@ -1409,6 +1409,9 @@ def search(needles, haystack, team):
     same, twins = ({}, {}) if is_article else same_bytes(needles.files, haystack, team)
     findings = [Finding(path, "found", match=match) for path, match in same.items()]
     rest = [path for path in needles.files if path not in same]
+    videos = {} if is_article else same_bytes(rest, haystack, team, media_size, ("media",))[0]
+    findings += [Finding(path, "found", match=videos[path], reason=SAME_VIDEO) for path in videos]
+    rest = [path for path in rest if path not in videos]
     findings += compared([path for path in rest if not is_decoded(path)])
     rest = [path for path in rest if is_decoded(path)]
     photos = team.hash_photos(rest, needles.way)
@@ -1492,27 +1495,36 @@ def look_at(photos, haystack, team):
             yield Finding(photo.path, status, match.bits, match.path, *pixels, reason=why)
 
 
-def same_bytes(needles, haystack, team):
+def size_of(path):
+    """Return a file's size in bytes, 0 of what is no file."""
+    with contextlib.suppress(OSError, ValueError):
+        return checked_size(path)
+    return 0
+
+
+def same_bytes(needles, haystack, team, measure=size_of, steps=("start", "whole")):
     """Return {needle: file that will last and has its bytes}, {needle: another needle that has}.
+
+    By media_size and ("media",), only the bytes that media_of yields count.
 
     Files are told apart by their sizes, then by the first 64 KB, and only those that agree so far
     are read whole, each once: of one camera's raw files all have one size.
     """
     groups = collections.defaultdict(lambda: ([], []))  # {what agrees: (needles, library's files)}
     for path in needles:
-        groups[size_of(path),][0].append(path)
+        groups[measure(path),][0].append(path)
     groups.pop((0,), None)
     if not groups:
         return {}, {}
     for path in haystack.all:
-        size = size_of(path)
+        size = measure(path)
         if (size,) in groups and haystack.lasts(path):
             groups[size,][1].append(path)
-    for details in ("start", "whole"):
+    for details in steps:
         wanted = sorted(
             path
             for (size, *_), both in groups.items()
-            if both[0] and len({*both[0], *both[1]}) > 1 and (size > START or details == "start")
+            if both[0] and len({*both[0], *both[1]}) > 1 and (size > START or details != "whole")
             for path in {*both[0], *both[1]}
         )
         asked = team.ask("digest", (Question((path,), details) for path in wanted))
@@ -1534,20 +1546,60 @@ def same_bytes(needles, haystack, team):
     return same, twins
 
 
-def size_of(path):
-    """Return a file's size in bytes, 0 of what is no file."""
-    with contextlib.suppress(OSError, ValueError):
-        return checked_size(path)
+def digest(question, _):
+    """Return a digest of a file's start, of the whole or of its media, as hexadecimal digits."""
+    (path,), details = question.paths, question.details
+    result = hashlib.blake2b(digest_size=16)
+    blocks = media_of(path) if details == "media" else blocks_of(path)
+    for block in itertools.islice(blocks, 1 if details == "start" else None):
+        result.update(block)
+    return result.hexdigest()
+
+
+# Boxes of a video: those that only describe it; those that describe it too, with where the matrix
+# stands by which it is turned; those that say where in the file its pictures and sound stand.
+DESCRIBING = {b"ftyp", b"free", b"skip", b"wide", b"udta", b"meta"}
+DATED = {b"mvhd": 36, b"tkhd": 40, b"mdhd": 24}
+PLACES = {b"stco": ">u4", b"co64": ">u8"}
+XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+SAME_VIDEO = "the same video, other metadata"
+
+
+def media_size(path):
+    """Return the bytes of the pictures and sound in an MP4 or its kin; 0 of any other file."""
+    if kind_of(path) == "video" and (size := size_of(path)):  # a pipe would be waited for
+        with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:
+            return sum(end - start for kind, start, end in boxes(file, size) if kind == b"mdat")
     return 0
 
 
-def digest(question, _):
-    """Return a digest of the start of a file, or of the whole, as hexadecimal digits."""
-    (path,), details = question.paths, question.details
-    result = hashlib.blake2b(digest_size=16)
-    for block in itertools.islice(blocks_of(path), 1 if details == "start" else None):
-        result.update(block)
-    return result.hexdigest()
+def media_of(path):
+    """Yield the bytes of an MP4 or its kin that make its pictures and sound, and how they play.
+
+    Not what only describes them. Where they stand counts from the first, as metadata shift them.
+    """
+    with open(path, "rb") as file:
+        found = sorted(boxes(file, checked_size(path), 0, 5), key=lambda box: box[0] != b"mdat")
+        first = found[0][1]
+        for kind, start, end in found:
+            file.seek(start)
+            if kind in DESCRIBING or (kind == b"uuid" and file.read(16) == XMP):
+                continue
+            yield kind + (end - start).to_bytes(8, "big")
+            file.seek(start)
+            if kind in DATED:
+                head = file.read(DATED[kind] + 12)
+                longer = 12 * (head[:1] == b"\1")  # dates and a duration of 64 bits
+                yield head[:4] + head[12 + longer * 2 // 3 : DATED[kind] + longer]
+                continue
+            if kind in PLACES:
+                yield file.read(8)
+                start += 8
+            for place in range(start, end, 2**20):
+                block = file.read(min(2**20, end - place))
+                if kind in PLACES:
+                    block = np.frombuffer(block, PLACES[kind]).astype(np.int64) - first
+                yield block
 
 
 # ------------------------------------------------------------------------------------------------
@@ -1897,6 +1949,7 @@ class Page:
         for finding in sorted(directory.findings, key=lambda each: STATUSES.index(each.status)):
             figures = self.figure(finding.needle, caption_of(finding))
             what = "the same bytes" if finding.distance == "" else "the same picture"
+            what = SAME_VIDEO if finding.reason == SAME_VIDEO else what
             what = "not counted: looks like this" if finding.lookalike else what
             if other := finding.match or finding.lookalike:
                 figures += self.figure(other, f"{what}, in {escaped(os.path.dirname(other))}")

@@ -267,3 +267,167 @@ def test_of_a_heic_its_video_and_its_auxiliary_pictures_count(tree):
     turned = {name: pair[::-1] for name, pair in pairs.items()}
     for pairs in (turned, same, {name: pair[::-1] for name, pair in same.items()}):
         assert searched(tree, pairs, ".heic") == dict.fromkeys(names, ("found", ""))
+
+
+# ------------------------------------------------------------------------------------------------
+# Videos
+# ------------------------------------------------------------------------------------------------
+
+
+def film(seed=0, **changed):
+    """An MP4 of a few boxes, of which some are changed: pictures, then what tells of them.
+
+    A box's content is a function of where the pictures stand; nothing stands for no such box.
+    """
+    parts = {
+        "brand": box(b"ftyp", b"mp42\0\0\0\0mp42isom"),
+        "media": box(b"mdat", np.random.default_rng(seed).bytes(50_000)),
+        "dates": (1, 2),
+        "timescale": 600,
+        "matrix": b"\0\1" + bytes(34),
+        "is_on": 1,
+        "cut": 0,
+        "places": (0, 20_000, 40_000),
+        "place_kind": b"stco",
+        "times": 33,
+        "udta": box(b"udta", b"a place"),
+        "before": b"",
+        "behind": b"",
+        "sound": box(b"trak", box(b"mdia", box(b"hdlr", b"soun"))),
+        "is_first": False,
+        "wrong": 0,
+        "is_wide": False,
+        **changed,
+    }
+    if parts["is_wide"]:
+        parts["media"] = box(b"mdat", parts["media"][8:], True)
+    head = parts["brand"] + parts["before"]
+    length = len(moov(parts, 0)) if parts["is_first"] else 0
+    start = len(head) + length + (16 if parts["is_wide"] else 8) + parts["wrong"]
+    tells = moov(parts, start)
+    both = (tells, parts["media"]) if parts["is_first"] else (parts["media"], tells)
+    return head + b"".join(both) + parts["behind"]
+
+
+def moov(parts, start):
+    """What tells of a film's pictures, which begin at start."""
+
+    def dated(kind, after, version=0):
+        times = struct.pack(">II" if not version else ">QQ", *parts["dates"])
+        return box(kind, struct.pack(">BBH", version, 0, parts["is_on"]) + times + after)
+
+    scale = struct.pack(">II", parts["timescale"], 5000)
+    wide = {b"stco": "I", b"co64": "Q"}[parts["place_kind"]]
+    places = [start + each for each in parts["places"]]
+    table = box(
+        parts["place_kind"],
+        struct.pack(f">II{len(places)}{wide}", 0, len(places), *places),
+    )
+    samples = box(b"stsd", b"avc1") + box(b"stts", struct.pack(">III", 0, 1, parts["times"]))
+    media = box(b"minf", box(b"stbl", samples + table))
+    return box(
+        b"moov",
+        dated(b"mvhd", scale + bytes(16) + parts["matrix"] + bytes(28))
+        + box(
+            b"trak",
+            dated(b"tkhd", bytes(28) + parts["matrix"] + bytes(8))
+            + box(b"edts", box(b"elst", struct.pack(">II", 0, parts["cut"])))
+            + box(b"mdia", dated(b"mdhd", scale + bytes(4)) + box(b"hdlr", b"vide") + media),
+        )
+        + parts["sound"]
+        + parts["udta"],
+    )
+
+
+XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+DESCRIBED = {
+    "dates": {"dates": (7, 8)},
+    "place": {"udta": box(b"udta", b"a place far away"), "is_first": True},
+    "turned": {"matrix": bytes(36)},
+    "nothing": {"udta": b"", "before": box(b"free", bytes(99))},
+    "brand": {"brand": box(b"ftyp", b"isom\0\0\0\0")},
+    "XMP behind": {"behind": box(b"uuid", XMP + b"<x/>")},
+    "XMP before": {"before": box(b"uuid", XMP + b"<x/>") + box(b"skip", b"") + box(b"wide", b"")},
+    "meta": {"behind": box(b"meta", b"keys")},
+    "fast start": {"is_first": True},
+    "fast start, wide": {"is_first": True, "is_wide": True},
+}
+CHANGED = {
+    "trimmed": {"cut": 300},
+    "muted": {"sound": b""},
+    "switched off": {"is_on": 0},
+    "slower": {"times": 66},
+    "slower clock": {"timescale": 300},
+    "another order": {"places": (20_000, 0, 40_000)},
+    "fewer": {"places": (0, 20_000)},
+    "offsets wrong": {"wrong": 8},
+    "offsets left": {"before": box(b"free", b"12345678"), "wrong": -16},
+    "other box": {"behind": box(b"uuid", bytes(16) + b"<x/>")},
+    "fragment": {"behind": box(b"moof", b"")},
+}
+
+
+def test_a_video_with_other_metadata_is_found(tree):
+    endings = (".mp4", ".MOV", ".m4v", ".3gp")
+    for seed, (name, changed) in enumerate(DESCRIBED.items()):
+        ending = endings[seed % 4]
+        put(tree.path / "films" / f"{name}{ending}", film(seed))
+        put(tree.needles / f"{name}{ending}", film(seed, **changed))
+    for roots in (("films", "needles"), ("needles", "films")):
+        rows = tree.findings("--report", "page.html", haystack=roots[:1], needles=roots[1])
+        for path, row in rows.items():
+            match = os.path.join(roots[0], path)
+            shown = row["status"], row["reason"], row["distance"], row["match"]
+            assert shown == ("found", "the same video, other metadata", "", match)
+    put(tree.needles / "same" / "a.mp4", film(0))
+    rows = tree.findings("--report", "page.html", haystack=("films",))
+    assert (rows["same/a.mp4"]["status"], rows["same/a.mp4"]["reason"]) == ("found", "")
+    page = (tree.path / "page.html").read_text()
+    assert page.count("<small>the same video, other metadata, in ") == len(DESCRIBED)
+    assert page.count("<b>found</b>: the same video, other metadata<br>") == len(DESCRIBED)
+    assert page.count("<small>the same bytes, in ") == 1
+
+
+def test_a_video_that_plays_otherwise_or_was_damaged_is_missing(tree):
+    for seed, (name, changed) in enumerate(CHANGED.items()):
+        put(tree.path / "films" / f"{name}.mp4", film(seed))
+        put(tree.needles / f"{name}.mp4", film(seed, **changed))
+    whole = film(99)
+    put(tree.path / "films" / "whole.mp4", whole)
+    put(tree.needles / "cut.mp4", whole[:-1])
+    put(tree.needles / "cut earlier.mp4", whole[:9_000])
+    put(tree.needles / "one bit.mp4", whole[:9_000] + bytes([whole[9_000] ^ 1]) + whole[9_001:])
+    put(tree.needles / "other kind.mp4", whole.replace(b"stco", b"stcx"))
+    put(tree.needles / "no pictures.mp4", whole.replace(b"mdat", b"mdax"))
+    for roots in (("films", "needles"), ("needles", "films")):
+        rows = tree.findings(haystack=roots[:1], needles=roots[1])
+        assert {row["status"] for row in rows.values()} == {"missing"}, rows
+
+
+def test_two_videos_in_the_needles_do_not_vouch_for_each_other(tree):
+    for name, changed in DESCRIBED.items():
+        put(tree.needles / f"{name}.mp4", film(0, **changed))
+    rows = tree.findings(haystack=("haystack", "needles"))
+    assert {row["status"] for row in rows.values()} == {"missing"}
+
+
+def test_odd_boxes_end_no_run(tree):
+    deep = b""
+    for _ in range(3000):
+        deep = box(b"moov", deep)
+    pictures = box(b"mdat", rng.bytes(99))
+    odd = {
+        "deep": pictures + deep,
+        "many": pictures + box(b"free", b"") * 140_000,
+        "no end": pictures + b"\0\0\0\0moov" + b"\0\0\0\x01stco",
+        "uneven": pictures + box(b"moov", box(b"trak", box(b"mdia", box(b"minf", box(
+            b"stbl", box(b"co64", bytes(13))))))),
+        "short": pictures + box(b"moov", box(b"mvhd", b"\1") + box(b"stco", b"")),
+        "small": pictures + struct.pack(">I4sQ", 1, b"moov", 9),
+        "pictures to the end": b"\0\0\0\0mdat" + bytes(99),
+    }  # fmt: skip
+    for name, content in odd.items():
+        put(tree.path / "films" / f"{name}.mp4", content)
+        put(tree.needles / f"{name}.mp4", content[:-1] + b"\7")
+    done = tree.run(haystack=("films",))
+    assert done.status == 0 and done.printed == ["needles"]

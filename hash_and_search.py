@@ -1760,7 +1760,9 @@ def why_lesser(needle, other):
     if lost:
         return "without its " + " and ".join(sorted(lost))
     most, others = (np.abs(each.colours[:2]).max() for each in (needle, other))
-    return "only in grey" if most >= HAS_COLOUR and others <= GREY else ""
+    if most >= HAS_COLOUR and others <= GREY:
+        return "only in grey"
+    return "without its date" if needle.times and not other.times else ""
 
 
 TASKS = {

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from conftest import draw, encode, half, heic, put, with_segment
+from conftest import draw, encode, half, heic, put, taken_at, with_segment
 
 rng = np.random.default_rng(29)
 PREVIEW, STEREO, GAIN, UNDEFINED = 0x010002, 0x020002, 0x050000, 0  # types in an MP index
@@ -232,6 +232,25 @@ def test_a_copy_with_the_rest_goes_before_one_without(tree):
     assert (row["status"], row["match"]) == ("found", os.path.join("photos", "c.jpg"))
 
 
+def test_a_copy_without_a_date_is_lesser(tree):
+    def dated(seed, **options):
+        return taken_at(encode(draw(seed), **options), "2014:12:24 18:00:00")
+
+    pairs = {
+        "1": (dated(100), encode(draw(100), quality=80)),
+        "2": (encode(draw(101)), dated(101, quality=80)),
+        "3": (dated(102), dated(102, quality=80)),
+        "4": (dated(103), taken_at(encode(draw(103), quality=80), "2020:01:01 00:00:00")),
+        "5": (taken_at(encode(draw(104)), "0000:00:00 00:00:00"), encode(draw(104), quality=80)),
+    }
+    found = dict.fromkeys("2345", ("found", ""))
+    assert searched(tree, pairs) == {"1": ("lesser", "without its date"), **found}
+    put(tree.path / "photos" / "later.jpg", dated(100, quality=70))
+    rows = tree.findings(haystack=("photos",))
+    shown = rows["1.jpg"]["status"], rows["1.jpg"]["match"]
+    assert shown == ("found", os.path.join("photos", "later.jpg"))
+
+
 # ------------------------------------------------------------------------------------------------
 # HEIC
 # ------------------------------------------------------------------------------------------------
@@ -286,6 +305,8 @@ def film(seed=0, **changed):
         "timescale": 600,
         "matrix": b"\0\1" + bytes(34),
         "is_on": 1,
+        "volume": 256,
+        "version": 0,
         "cut": 0,
         "places": (0, 20_000, 40_000),
         "place_kind": b"stco",
@@ -312,11 +333,16 @@ def film(seed=0, **changed):
 def moov(parts, start):
     """What tells of a film's pictures, which begin at start."""
 
-    def dated(kind, after, version=0):
-        times = struct.pack(">II" if not version else ">QQ", *parts["dates"])
+    version = parts["version"]
+    length = "Q" if version else "I"
+
+    def dated(kind, after):
+        times = struct.pack(f">2{length}", *parts["dates"])
         return box(kind, struct.pack(">BBH", version, 0, parts["is_on"]) + times + after)
 
-    scale = struct.pack(">II", parts["timescale"], 5000)
+    scale = struct.pack(f">I{length}", parts["timescale"], 5000)
+    track = struct.pack(f">II{length}", 1, 0, 5000) + bytes(12)
+    track += struct.pack(">HH", parts["volume"], 0)
     wide = {b"stco": "I", b"co64": "Q"}[parts["place_kind"]]
     places = [start + each for each in parts["places"]]
     table = box(
@@ -330,7 +356,7 @@ def moov(parts, start):
         dated(b"mvhd", scale + bytes(16) + parts["matrix"] + bytes(28))
         + box(
             b"trak",
-            dated(b"tkhd", bytes(28) + parts["matrix"] + bytes(8))
+            dated(b"tkhd", track + parts["matrix"] + bytes(8))
             + box(b"edts", box(b"elst", struct.pack(">II", 0, parts["cut"])))
             + box(b"mdia", dated(b"mdhd", scale + bytes(4)) + box(b"hdlr", b"vide") + media),
         )
@@ -342,6 +368,7 @@ def moov(parts, start):
 XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 DESCRIBED = {
     "dates": {"dates": (7, 8)},
+    "dates of 64 bits": {"dates": (2**40, 2**40), "version": 1, "matrix": bytes(36)},
     "place": {"udta": box(b"udta", b"a place far away"), "is_first": True},
     "turned": {"matrix": bytes(36)},
     "nothing": {"udta": b"", "before": box(b"free", bytes(99))},
@@ -356,7 +383,9 @@ CHANGED = {
     "trimmed": {"cut": 300},
     "muted": {"sound": b""},
     "switched off": {"is_on": 0},
+    "quieter": {"volume": 16},
     "slower": {"times": 66},
+    "slower, of 64 bits": {"version": 1, "timescale": 300},
     "slower clock": {"timescale": 300},
     "another order": {"places": (20_000, 0, 40_000)},
     "fewer": {"places": (0, 20_000)},
@@ -371,7 +400,8 @@ def test_a_video_with_other_metadata_is_found(tree):
     endings = (".mp4", ".MOV", ".m4v", ".3gp")
     for seed, (name, changed) in enumerate(DESCRIBED.items()):
         ending = endings[seed % 4]
-        put(tree.path / "films" / f"{name}{ending}", film(seed))
+        version = changed.get("version", 0)
+        put(tree.path / "films" / f"{name}{ending}", film(seed, version=version))
         put(tree.needles / f"{name}{ending}", film(seed, **changed))
     for roots in (("films", "needles"), ("needles", "films")):
         rows = tree.findings("--report", "page.html", haystack=roots[:1], needles=roots[1])
@@ -390,7 +420,8 @@ def test_a_video_with_other_metadata_is_found(tree):
 
 def test_a_video_that_plays_otherwise_or_was_damaged_is_missing(tree):
     for seed, (name, changed) in enumerate(CHANGED.items()):
-        put(tree.path / "films" / f"{name}.mp4", film(seed))
+        version = changed.get("version", 0)
+        put(tree.path / "films" / f"{name}.mp4", film(seed, version=version))
         put(tree.needles / f"{name}.mp4", film(seed, **changed))
     whole = film(99)
     put(tree.path / "films" / "whole.mp4", whole)

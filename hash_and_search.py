@@ -372,24 +372,26 @@ TOO_LARGE = "it has more than {} pixels; raise OPENCV_IO_MAX_IMAGE_PIXELS to rea
 SEQUENCES = {b"hevc", b"hevx", b"msf1"}
 HEIF = {b"heic", b"heix", b"heim", b"heis", b"mif1"} | SEQUENCES
 JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", b"\xff\xda"
-JPEG_MARKER = re.compile(rb"\xff[\xc4\xd8-\xdd\xe0-\xef\xfe]")  # from the first scan to the end
-VIDEO = re.compile(rb"ftyp(mp4|iso|qt |avc|3gp)")  # begins one, such as a motion photo's
-# Part of an XMP too long for one segment begins with this (XMP specification, part 3).
+JPEG_MARKER = re.compile(rb"\xff[\xc4\xd9-\xdd\xe0-\xef\xfe]")  # in or behind a scan
+# Of a JPEG of several pictures, with the size and the place of the list of them (CIPA DC-007).
+MP_INDEX = re.compile(rb"(?s)\xff\xe2..MPF\0(?=(II|MM).{8,99}?(?:\x02\xb0\x07|\xb0\x02\0).(.{8}))")
+# In an XMP too long for one segment, this begins all but the first (XMP specification, part 3).
 EXTENDED_XMP = re.compile(rb"\xff\xe1..http://ns.adobe.com/xmp/extension/\0.{40}", re.DOTALL)
-# What a header tells of what else the file holds: XMP in a JPEG, the auxiliary pictures in a HEIC.
+VIDEO = re.compile(rb"ftyp(mp4|iso|qt |avc|3gp)")  # begins one, such as a motion photo's
+# By what a JPEG's XMP, or a HEIC's header, tells that the file holds more than its picture.
 BESIDE = {
     b"GDepth:Data": "depth",
     b"GImage:Data": "second picture",
     b"GAudio:Data": "sound",
-    b"urn:mpeg:hevc:2015:auxid:2\0": "depth",
-    b"urn:mpeg:mpegB:cicp:systems:auxiliary:depth\0": "depth",
-    b"urn:com:apple:photo:2020:aux:hdrgainmap\0": "gain map",
+    b"hevc:2015:auxid:2\0": "depth",
+    b"cicp:systems:auxiliary:depth\0": "depth",
+    b"photo:2020:aux:hdrgainmap\0": "gain map",
+    b"\0\0tmap": "gain map",
 }
 GAIN_MAP = re.compile(rb"hdrgm:|HDRGainMap|urn:iso:std:iso:ts:21496")  # in a JPEG
 SECOND = "second photograph"
 MOST_SCANS = 100  # ordinary progressive JPEGs have ten
-MOST_BOXES = 2**17  # of one level; a film in fragments of a second has 20,000
-NESTED = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts"}  # of a video
+NESTED = set(b"moov trak mdia minf stbl edts".split())  # boxes of a video
 REDUCED = {
     8: (cv2.IMREAD_REDUCED_GRAYSCALE_8, cv2.IMREAD_REDUCED_COLOR_8),
     4: (cv2.IMREAD_REDUCED_GRAYSCALE_4, cv2.IMREAD_REDUCED_COLOR_4),
@@ -644,81 +646,52 @@ def jpeg_header(data):
 def rest_of(data):
     """Return a frozenset of what a JPEG or a HEIC holds beside its picture: (what, a digest).
 
-    What only the header tells of has no digest: programs write it anew.
+    What its header alone tells of has no digest, as programs write that anew.
     """
+    header, found = b"", []
     if data.startswith(JPEG_START):
-        return rest_of_jpeg(data)
-    rest = set()
-    for kind, start, end in boxes(io.BytesIO(data), len(data)) if data[4:8] == b"ftyp" else ():
-        if kind == b"meta":
-            rest |= beside(data[start:end])
-            if re.search(rb"infe[\2\3].{7,9}tmap", data[start:end], re.DOTALL):
-                rest.add(("gain map", ""))
-        elif kind == b"mpvd" or VIDEO.search(data, start, end):
-            rest.add(("video", hashlib.blake2b(data[start:end]).hexdigest()))
-    return frozenset(rest)
+        header = EXTENDED_XMP.sub(b"", data[: jpeg_header(data).scan])
+        found += rest_behind(data, header)
+    elif data[4:8] == b"ftyp":
+        for kind, start, end in boxes(io.BytesIO(data), len(data)):
+            if kind == b"meta":
+                header = data[start:end]
+            elif kind == b"mpvd" or VIDEO.search(data, start, end):
+                found.append(("video", data[start:end]))
+    found = [(what, hashlib.blake2b(rest).hexdigest()) for what, rest in found]
+    return frozenset(found + [(what, "") for name, what in BESIDE.items() if name in header])
 
 
-def beside(header):
-    return {(what, "") for name, what in BESIDE.items() if name in header}
-
-
-def rest_of_jpeg(data):
-    """Return what rest_of does; previews do not count, but what stands behind them does."""
-    header = jpeg_header(data)
-    head, behind = EXTENDED_XMP.sub(b"", data[: header.scan]), data[jpeg_end(data) :]
-    rest, types = beside(head), mpf_types(head) if behind else []
-    if types and all(each >> 16 == 1 for each in types):
-        for _ in types:
-            behind = behind[max(0, behind.find(JPEG_START)) :]
-            behind = behind[jpeg_end(behind) :]
-    second = behind.find(JPEG_START)
-    if behind and VIDEO.search(data, header.scan):  # damage can hide where the picture ends
-        what = "video"
-    elif second < 0:
-        return frozenset(rest)
-    elif GAIN_MAP.search(behind, 0, START) or GAIN_MAP.search(head):
-        what = "gain map"
-    else:
-        other = jpeg_header(behind[second:])
-        is_large = 2 * other.width * other.height >= header.width * header.height
-        is_large |= any(each >> 16 == 2 for each in types)  # of a stereo pair, or of a panorama
-        what = SECOND if is_large else "second picture"
-    return frozenset(rest | {(what, hashlib.blake2b(behind).hexdigest())})
+def rest_behind(data, header):
+    """Return [(what, bytes)] of what stands behind a JPEG's picture, unless it is a preview."""
+    own, behind, types = jpeg_header(data), data[jpeg_end(data) :], set()
+    if behind and VIDEO.search(data, own.scan):  # damage can hide where the picture ends
+        return [("video", behind)]
+    if index := MP_INDEX.search(header):
+        order, byte = ("<", 18) if index[1] == b"II" else (">", 17)
+        size, place = struct.unpack(f"{order}II", index[2])
+        types = set(header[index.end() + place :][:size][byte::16])  # of all but the first
+    if (second := behind.find(JPEG_START)) < 0 or types == {1}:  # a preview; 2 is another view
+        return []
+    if GAIN_MAP.search(behind, 0, START) or GAIN_MAP.search(header):
+        return [("gain map", behind)]
+    other = jpeg_header(behind[second:])
+    is_large = 2 * other.width * other.height >= own.width * own.height
+    return [(SECOND if is_large or 2 in types else "second picture", behind)]
 
 
 def jpeg_end(data):
-    """Return where a JPEG's picture ends, or its first scan begins where its end is missing.
+    """Return where a JPEG's picture ends, or its scans begin where their end is missing.
 
-    Walks the segments between the scans, which may hold the bytes of an end marker.
+    Walks the segments between its scans, which may hold the bytes of an end marker.
     """
     start = place = jpeg_header(data).scan
     while marker := JPEG_MARKER.search(data, place):
+        place = marker.end()
         if marker[0] == JPEG_END:
-            return marker.end()
-        if marker[0] == JPEG_START[:2]:  # of another, as this one is cut
-            return marker.start()
-        place = marker.end() + int.from_bytes(data[marker.end() :][:2], "big")
+            return place
+        place += int.from_bytes(data[place : place + 2], "big")
     return start
-
-
-def mpf_types(head):
-    """Return the types of a JPEG's further pictures by its MP index (CIPA DC-007), if it has one.
-
-    0x01xxxx are previews, 0x02xxxx views of a stereo pair or a panorama; a gain map is 0.
-    """
-    if not (found := re.search(rb"\xff\xe2..MPF\0", head, re.DOTALL)):
-        return []
-    index = head[found.end() :]
-    order = "<" if index.startswith(b"II") else ">"
-    with contextlib.suppress(struct.error):
-        (place,) = struct.unpack_from(f"{order}I", index, 4)
-        (count,) = struct.unpack_from(f"{order}H", index, place)
-        fields = struct.iter_unpack(f"{order}HHII", index[place + 2 :][: 12 * count])
-        size, place = next((field[2:] for field in fields if field[0] == 0xB002), (0, 0))
-        entries = struct.iter_unpack(f"{order}I12x", index[place:][:size])
-        return [attributes & 0xFFFFFF for (attributes,) in entries][1:]
-    return []
 
 
 def is_heif(data):
@@ -767,23 +740,17 @@ def boxes(file, end, place=0, depth=0):
 
     Opens those of NESTED, so many levels deep. Raises ValueError where one does not fit.
     """
-    for _ in range(MOST_BOXES):
-        if place >= end:
-            return
+    while place < end:
         file.seek(place)
-        head = file.read(16)
-        length, kind, start = int.from_bytes(head[:4], "big"), head[4:8], place + 8
-        if length == 1:
-            length, start = int.from_bytes(head[8:], "big"), place + 16
-        stop = place + length if length else end
-        if not start <= stop <= end:
-            break
+        length, kind, wide = struct.unpack(">I4sQ", file.read(16).ljust(16))
+        start = place + (16 if length == 1 else 8)
+        place += wide if length == 1 else length or end - place
+        if not start <= place <= end:
+            raise ValueError("the file is damaged, or its end is missing")
         if depth and kind in NESTED:
-            yield from boxes(file, stop, start, depth - 1)
+            yield from boxes(file, place, start, depth - 1)
         else:
-            yield kind, start, stop
-        place = stop
-    raise ValueError("the file is damaged, or its end is missing")
+            yield kind, start, place
 
 
 DECODERS = [
@@ -1505,10 +1472,9 @@ def size_of(path):
 def same_bytes(needles, haystack, team, measure=size_of, steps=("start", "whole")):
     """Return {needle: file that will last and has its bytes}, {needle: another needle that has}.
 
-    By media_size and ("media",), only the bytes that media_of yields count.
-
-    Files are told apart by their sizes, then by the first 64 KB, and only those that agree so far
-    are read whole, each once: of one camera's raw files all have one size.
+    With media_size, of what media_of yields. Files are told apart by their sizes, then by the
+    first 64 KB, and only those that agree so far are read whole, each once: of one camera's raw
+    files all have one size.
     """
     groups = collections.defaultdict(lambda: ([], []))  # {what agrees: (needles, library's files)}
     for path in needles:
@@ -1556,11 +1522,10 @@ def digest(question, _):
     return result.hexdigest()
 
 
-# Boxes of a video: those that only describe it; those that describe it too, with where the matrix
-# stands by which it is turned; those that say where in the file its pictures and sound stand.
-DESCRIBING = {b"ftyp", b"free", b"skip", b"wide", b"udta", b"meta"}
+# Boxes that describe a video: wholly; up to the matrix by which it is turned, but for two dates.
+DESCRIBING = set(b"ftyp free skip wide udta meta".split())
 DATED = {b"mvhd": 36, b"tkhd": 40, b"mdhd": 24}
-PLACES = {b"stco": ">u4", b"co64": ">u8"}
+PLACES = {b"stco": ">u4", b"co64": ">u8"}  # of its pictures and sound in the file
 XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 SAME_VIDEO = "the same video, other metadata"
 
@@ -1583,15 +1548,15 @@ def media_of(path):
         first = found[0][1]
         for kind, start, end in found:
             file.seek(start)
-            if kind in DESCRIBING or (kind == b"uuid" and file.read(16) == XMP):
+            head = file.read(min(64, end - start))
+            if kind in DESCRIBING or (kind == b"uuid" and head.startswith(XMP)):
                 continue
             yield kind + (end - start).to_bytes(8, "big")
-            file.seek(start)
             if kind in DATED:
-                head = file.read(DATED[kind] + 12)
                 longer = 12 * (head[:1] == b"\1")  # dates and a duration of 64 bits
                 yield head[:4] + head[12 + longer * 2 // 3 : DATED[kind] + longer]
                 continue
+            file.seek(start)
             if kind in PLACES:
                 yield file.read(8)
                 start += 8
@@ -1950,8 +1915,8 @@ class Page:
         items, found = [], []
         for finding in sorted(directory.findings, key=lambda each: STATUSES.index(each.status)):
             figures = self.figure(finding.needle, caption_of(finding))
-            what = "the same bytes" if finding.distance == "" else "the same picture"
-            what = SAME_VIDEO if finding.reason == SAME_VIDEO else what
+            what = finding.reason or "the same bytes"
+            what = "the same picture" if finding.distance != "" else what
             what = "not counted: looks like this" if finding.lookalike else what
             if other := finding.match or finding.lookalike:
                 figures += self.figure(other, f"{what}, in {escaped(os.path.dirname(other))}")

@@ -117,7 +117,6 @@ def wholes(seed):
         "gain map": (with_mpf(plain, UNDEFINED) + GAIN_MAP, "gain map"),
         "a newer gain map": (with_mpf(plain, GAIN, order="<") + GAIN_MAP, "gain map"),
         "second": (with_mpf(plain, UNDEFINED) + SMALL, "second picture"),
-        "second behind a preview": (with_mpf(plain, PREVIEW) + SMALL + SMALL, "second picture"),
         "second, a preview": (with_mpf(plain, PREVIEW, UNDEFINED) + SMALL, "second picture"),
         "second behind noise": (plain + rng.bytes(999) + SMALL, "second picture"),
         "depth": (with_segment(plain, xmp(b'GDepth:Data="iVBO"')), "depth"),
@@ -449,7 +448,6 @@ def test_odd_boxes_end_no_run(tree):
     pictures = box(b"mdat", rng.bytes(99))
     odd = {
         "deep": pictures + deep,
-        "many": pictures + box(b"free", b"") * 140_000,
         "no end": pictures + b"\0\0\0\0moov" + b"\0\0\0\x01stco",
         "uneven": pictures + box(b"moov", box(b"trak", box(b"mdia", box(b"minf", box(
             b"stbl", box(b"co64", bytes(13))))))),

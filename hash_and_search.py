@@ -422,8 +422,26 @@ TOO_LARGE = "it has more than {} pixels; raise OPENCV_IO_MAX_IMAGE_PIXELS to rea
 SEQUENCES = {b"hevc", b"hevx", b"msf1"}
 HEIF = {b"heic", b"heix", b"heim", b"heis", b"mif1"} | SEQUENCES
 JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", b"\xff\xda"
+JPEG_MARKER = re.compile(rb"\xff[\xc4\xd9-\xdd\xe0-\xef\xfe]")  # in or behind a scan
+# Of a JPEG of several pictures, with the size and the place of the list of them (CIPA DC-007).
+MP_INDEX = re.compile(rb"(?s)\xff\xe2..MPF\0(?=(II|MM).{8,99}?(?:\x02\xb0\x07|\xb0\x02\0).(.{8}))")
+# In an XMP too long for one segment, this begins all but the first (XMP specification, part 3).
+EXTENDED_XMP = re.compile(rb"\xff\xe1..http://ns.adobe.com/xmp/extension/\0.{40}", re.DOTALL)
 VIDEO = re.compile(rb"ftyp(mp4|iso|qt |avc|3gp)")  # begins one, such as a motion photo's
+# By what a JPEG's XMP, or a HEIC's header, tells that the file holds more than its picture.
+BESIDE = {
+    b"GDepth:Data": "depth",
+    b"GImage:Data": "second picture",
+    b"GAudio:Data": "sound",
+    b"hevc:2015:auxid:2\0": "depth",
+    b"cicp:systems:auxiliary:depth\0": "depth",
+    b"photo:2020:aux:hdrgainmap\0": "gain map",
+    b"\0\0tmap": "gain map",
+}
+GAIN_MAP = re.compile(rb"hdrgm:|HDRGainMap|urn:iso:std:iso:ts:21496")  # in a JPEG
+SECOND = "second photograph"
 MOST_SCANS = 100  # ordinary progressive JPEGs have ten
+NESTED = set(b"moov trak mdia minf stbl edts".split())  # boxes of a video
 REDUCED = {
     8: (cv2.IMREAD_REDUCED_GRAYSCALE_8, cv2.IMREAD_REDUCED_COLOR_8),
     4: (cv2.IMREAD_REDUCED_GRAYSCALE_4, cv2.IMREAD_REDUCED_COLOR_4),
@@ -672,17 +690,55 @@ def jpeg_header(data):
     return JpegHeader()
 
 
-def holds_more(data):
-    """Whether a JPEG or HEIC holds a video too, or a JPEG another: a gain map, or a depth map."""
-    if not data.startswith(JPEG_START):
-        return is_heif(data) and bool(VIDEO.search(data, 8))
-    start = jpeg_header(data).scan
-    end = data.find(JPEG_END, start)
-    if end >= 0 and VIDEO.search(data, end):
-        return True
-    is_there = data.find(JPEG_START, start) >= 0  # faster than the pattern
-    is_there = is_there and re.search(rb"\xff\xd9\0*\xff\xd8\xff", data[start:])
-    return bool(is_there) or data.find(b"MPF\0", 0, start) >= 0
+def rest_of(data):
+    """Return a frozenset of what a JPEG or a HEIC holds beside its picture: (what, a digest).
+
+    What its header alone tells of has no digest, as programs write that anew.
+    """
+    header, found = b"", []
+    if data.startswith(JPEG_START):
+        header = EXTENDED_XMP.sub(b"", data[: jpeg_header(data).scan])
+        found += rest_behind(data, header)
+    elif data[4:8] == b"ftyp":
+        for kind, start, end in boxes(io.BytesIO(data), len(data)):
+            if kind == b"meta":
+                header = data[start:end]
+            elif kind == b"mpvd" or VIDEO.search(data, start, end):
+                found.append(("video", data[start:end]))
+    found = [(what, hashlib.blake2b(rest).hexdigest()) for what, rest in found]
+    return frozenset(found + [(what, "") for name, what in BESIDE.items() if name in header])
+
+
+def rest_behind(data, header):
+    """Return [(what, bytes)] of what stands behind a JPEG's picture, unless it is a preview."""
+    own, behind, types = jpeg_header(data), data[jpeg_end(data) :], set()
+    if behind and VIDEO.search(data, own.scan):  # damage can hide where the picture ends
+        return [("video", behind)]
+    if index := MP_INDEX.search(header):
+        order, byte = ("<", 18) if index[1] == b"II" else (">", 17)
+        size, place = struct.unpack(f"{order}II", index[2])
+        types = set(header[index.end() + place :][:size][byte::16])  # of all but the first
+    if (second := behind.find(JPEG_START)) < 0 or types == {1}:  # a preview; 2 is another view
+        return []
+    if GAIN_MAP.search(behind, 0, START) or GAIN_MAP.search(header):
+        return [("gain map", behind)]
+    other = jpeg_header(behind[second:])
+    is_large = 2 * other.width * other.height >= own.width * own.height
+    return [(SECOND if is_large or 2 in types else "second picture", behind)]
+
+
+def jpeg_end(data):
+    """Return where a JPEG's picture ends, or its scans begin where their end is missing.
+
+    Walks the segments between its scans, which may hold the bytes of an end marker.
+    """
+    start = place = jpeg_header(data).scan
+    while marker := JPEG_MARKER.search(data, place):
+        place = marker.end()
+        if marker[0] == JPEG_END:
+            return place
+        place += int.from_bytes(data[place : place + 2], "big")
+    return start
 
 
 def is_heif(data):
@@ -697,9 +753,7 @@ def is_heif(data):
 def decode_heif(data, colours):
     if not (heif := pillow_heif()):
         raise BytesOnlyError("a HEIC, and pillow-heif is not installed")
-    # What is cut off decodes into flat green, without an error.
-    if not boxes_fit(data):
-        raise ValueError("the HEIC is damaged, or its end is missing")
+    collections.deque(boxes(io.BytesIO(data), len(data)), 0)  # what is cut off decodes into green
     try:
         picture = heif.open_heif(data, bgr_mode=True)  # upright by irot and imir, not by EXIF
         if len(picture) > 1 or data[8:12] in SEQUENCES:
@@ -728,19 +782,22 @@ def pillow_heif():
     return module if version >= (1, 8) else None  # older ones crash on damaged files
 
 
-def boxes_fit(data):
-    """Whether the boxes of an ISO base media file (ISO/IEC 14496-12) fit it."""
-    place = 0
-    while place < len(data):
-        length = int.from_bytes(data[place : place + 4], "big")
-        if length == 1:
-            length = int.from_bytes(data[place + 8 : place + 16], "big")
-        if length == 0:  # up to the end
-            return True
-        place += length
-        if length < 8 or place > len(data):
-            return False
-    return True
+def boxes(file, end, place=0, depth=0):
+    """Yield (kind, start, end) of each box between two places of a file (ISO/IEC 14496-12).
+
+    Opens those of NESTED, so many levels deep. Raises ValueError where one does not fit.
+    """
+    while place < end:
+        file.seek(place)
+        length, kind, wide = struct.unpack(">I4sQ", file.read(16).ljust(16))
+        start = place + (16 if length == 1 else 8)
+        place += wide if length == 1 else length or end - place
+        if not start <= place <= end:
+            raise ValueError("the file is damaged, or its end is missing")
+        if depth and kind in NESTED:
+            yield from boxes(file, place, start, depth - 1)
+        else:
+            yield kind, start, place
 
 
 DECODERS = [
@@ -773,7 +830,7 @@ def most_pixels():
 
 # With any of these the cache's recipe changes, and so it does with how a file is decoded. Versions
 # of OpenCV set some formats upright differently.
-RECIPE = f"6, OpenCV {cv2.__version__}"
+RECIPE = f"7, OpenCV {cv2.__version__}"
 # "Brighter" means by more than a quarter of a grey level from one column to the next: with less,
 # the noise of JPEG decides on flat ground; half a level costs copies of less contrast.
 RAMP = 0.25 * np.arange(9, dtype=np.float32)
@@ -894,6 +951,7 @@ class View:
     image: np.ndarray  # uint8, greyscale (height, width) or BGR (height, width, 3)
     size: tuple = (0, 0)  # the whole picture's (width, height)
     times: frozenset = frozenset()  # when it was taken, by its EXIF: datetimes, of any of its tags
+    rest: frozenset = frozenset()  # what else its file holds, as rest_of tells
 
     @functools.cached_property
     def grey(self):
@@ -962,13 +1020,10 @@ def hash_needle(path):
     """Return the Photo of a needle, upright and turned, and its View for the look."""
     try:
         image, size, data = open_picture(path, colours=True)
-        if holds_more(data):
-            raise BytesOnlyError("it holds several pictures, or a video")
     except BytesOnlyError as why:
         return Photo(path, only_bytes=str(why)), None
     found = tuple(prints(to_grey(image), TURNS))
-    view = View(shrunk(image, VIEW), size, times_in(data))
-    return Photo(path, size, found, "" if found else IS_BLANK), view
+    return Photo(path, size, found, "" if found else IS_BLANK), view_from(image, size, data)
 
 
 def times_in(data):
@@ -1325,21 +1380,21 @@ class Haystack:
             return False
 
     def know_sizes(self, needles):
-        """Know by size those files that have as many bytes as a needle, and will last."""
-        sizes = set(map(size_of, needles)) - {0}
-        for path in itertools.chain(self.all, self.others):
-            size = size_of(path)
-            if size in sizes and self.lasts(path):
-                self.alike[size,].append(path)
+        """Know those files that have as many bytes as a needle, or as many of a video, and last."""
+        for measure in SAME:
+            sizes = set(map(measure, needles)) - {0}
+            for path in itertools.chain(self.all, self.others) if sizes else ():
+                if (size := measure(path)) in sizes and self.lasts(path):
+                    self.alike[measure, size].append(path)
 
-    def same_bytes(self, path, team):
+    def same(self, path, team, measure):
         """Return the path of a file that has the bytes of a needle and will last, or nothing.
 
-        By their size, then their first 64 KB, and only those that agree so far are read whole,
-        each once: of one camera's raw files all have one size.
+        Or the bytes of its video. What agrees in size is told apart by the first 64 KB, and only
+        what agrees so far is read whole, each once: of one camera's raw files all have one size.
         """
-        size = size_of(path)
-        key, digests = (size,), [digest_start] if size <= START else [digest_start, digest_whole]
+        size = measure(path)
+        key, digests = (measure, size), SAME[measure][: 1 if size <= START else 2]
         for digest in digests:
             if key not in self.alike:
                 return ""
@@ -1471,6 +1526,7 @@ class Finding(typing.NamedTuple):
     path: str
     match: str = ""  # the library's file that has its bytes or shows the same
     bits: int | None = None  # of 128 in which the hashes differ; of equal bytes none
+    is_same_video: bool = False  # but for what describes it, such as its date
     size: tuple = (0, 0)  # (width, height) in pixels
     match_size: tuple = (0, 0)
     lacks: str = ""  # what the match lacks, one of LACKING
@@ -1525,8 +1581,9 @@ def judged_by_article(finding, haystack, team):
 def judged(finding, haystack, team):
     """Return the Finding of a needle: the same bytes, what a look confirms, or a look-alike."""
     path = finding.path
-    if match := haystack.same_bytes(path, team):
-        return finding._replace(match=match)
+    for measure in SAME:
+        if match := haystack.same(path, team, measure):
+            return finding._replace(match=match, is_same_video=measure is media_size)
     if (kind := kind_of_needle(path)) not in ("decoded", "HEIC"):
         finding = finding._replace(only_bytes=f"a {kind} file: only its bytes are compared")
         check_readable(path)
@@ -1535,6 +1592,8 @@ def judged(finding, haystack, team):
     finding = finding._replace(size=photo.size, only_bytes=photo.only_bytes)
     candidates = haystack.candidates(photo, team.args.rotated)
     if candidates and (sight := team.look(path, view, candidates)):
+        if sight.lacks in VITAL:
+            return finding._replace(lookalike=sight.match, lacks=sight.lacks)
         return finding._replace(**sight._asdict())
     lookalike, turn = haystack.look_alike(photo)
     return finding._replace(lookalike=lookalike, turn=turn)
@@ -1567,13 +1626,6 @@ def check_readable(path):
     open(path, "rb").close()
 
 
-def size_of(path):
-    """Return a file's size in bytes, 0 of what is no file."""
-    with contextlib.suppress(OSError, ValueError):
-        return checked_size(path)
-    return 0
-
-
 def digest_start(path):
     """Return a digest of the first bytes of a file, START of them, as hexadecimal digits."""
     return digest_of(itertools.islice(blocks_of(path), 1))
@@ -1583,11 +1635,70 @@ def digest_whole(path):
     return digest_of(blocks_of(path))
 
 
+def digest_media(path):
+    return digest_of(media_of(path))
+
+
 def digest_of(blocks):
     digest = hashlib.blake2b(digest_size=16)
     for block in blocks:
         digest.update(block)
     return digest.hexdigest()
+
+
+def size_of(path):
+    """Return a file's size in bytes, 0 of what is no file."""
+    with contextlib.suppress(OSError, ValueError):
+        return checked_size(path)
+    return 0
+
+
+# Boxes that describe a video: wholly; up to the matrix by which it is turned, but for two dates.
+DESCRIBING = set(b"ftyp free skip wide udta meta".split())
+DATED = {b"mvhd": 36, b"tkhd": 40, b"mdhd": 24}
+PLACES = {b"stco": ">u4", b"co64": ">u8"}  # of its pictures and sound in the file
+XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+
+
+def media_size(path):
+    """Return the bytes of the pictures and sound in an MP4 or its kin; 0 of any other file."""
+    if kind_of(path) == "video" and (size := size_of(path)):  # a pipe would be waited for
+        with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:
+            return sum(end - start for kind, start, end in boxes(file, size) if kind == b"mdat")
+    return 0
+
+
+def media_of(path):
+    """Yield the bytes of an MP4 or its kin that make its pictures and sound, and how they play.
+
+    Not what only describes them. Where they stand counts from the first, as metadata shift them.
+    """
+    with open(path, "rb") as file:
+        found = sorted(boxes(file, checked_size(path), 0, 5), key=lambda box: box[0] != b"mdat")
+        first = found[0][1]
+        for kind, start, end in found:
+            file.seek(start)
+            head = file.read(min(64, end - start))
+            if kind in DESCRIBING or (kind == b"uuid" and head.startswith(XMP)):
+                continue
+            yield kind + (end - start).to_bytes(8, "big")
+            if kind in DATED:
+                longer = 12 * (head[:1] == b"\1")  # dates and a duration of 64 bits
+                yield head[:4] + head[12 + longer * 2 // 3 : DATED[kind] + longer]
+                continue
+            file.seek(start)
+            if kind in PLACES:
+                yield file.read(8)
+                start += 8
+            for place in range(start, end, 2**20):
+                block = file.read(min(2**20, end - place))
+                if kind in PLACES:
+                    block = np.frombuffer(block, PLACES[kind]).astype(np.int64) - first
+                yield block
+
+
+# {how to measure a file: by what those of one size are told apart}
+SAME = {size_of: [digest_start, digest_whole], media_size: [digest_media]}
 
 
 # ------------------------------------------------------------------------------------------------
@@ -1604,6 +1715,7 @@ COLOURED = 4  # units of Lab, or more: the spread of colours that must go togeth
 COLOURS = 0.5  # their correlation
 STRAYED = 13  # units of Lab by which a box may stray; copies and edits have 10, damage from 16 on
 GREY, HAS_COLOUR = 3, 6  # units of Lab: no box of 16 x 16 has more; one box has as much
+VITAL = {"video", SECOND}  # a needle is missing if the library has its picture without these
 SHOT = 60  # seconds: pictures that are nearer, and not of one time, are two shots of a burst
 
 
@@ -1628,25 +1740,28 @@ class Sight(typing.NamedTuple):
 def look(path, *others, turns, view=None):
     """Return [place, width, height, what it lacks] of the other that shows the same, or [].
 
-    For each of the others a turn tells how the needle at path is to be turned. The first that
-    lacks nothing goes before any that does.
+    For each of the others a turn tells how the needle at path is to be turned. One that lacks
+    nothing goes before the rest, and what lacks anything VITAL comes last.
     """
-    needle, lesser = view or view_of(path), []
+    needle, seen = view or view_of(path), []
     for place, (other_path, turn) in enumerate(zip(others, turns, strict=True)):
         with contextlib.suppress(OSError, MemoryError, ValueError, BytesOnlyError, cv2.error):
             other = view_of(other_path)
             if are_shots(needle.times, other.times):
                 continue
             if is_same_picture(needle.turned(turn), other):
-                if not (lacks := lacking(needle, other)):
-                    return [place, *other.size, ""]
-                lesser = lesser or [place, *other.size, lacks]
-    return lesser
+                seen.append([place, *other.size, lacking(needle, other)])
+                if not seen[-1][-1]:
+                    break
+    return min(seen, key=lambda each: (each[-1] in VITAL, each[-1] > ""), default=[])
 
 
 def view_of(path):
-    image, size, data = open_picture(path, colours=True)
-    return View(shrunk(image, VIEW), size, times_in(data))
+    return view_from(*open_picture(path, colours=True))
+
+
+def view_from(image, size, data):
+    return View(shrunk(image, VIEW), size, times_in(data), rest_of(data))
 
 
 def is_same_picture(one, two):
@@ -1736,11 +1851,18 @@ def are_shots(times, others):
 
 
 def lacking(needle, other):
-    """Return what the View of a copy lacks of the needle's, one of LACKING, or nothing."""
+    """Return what the View of a copy lacks of the needle's: one word or more, or nothing."""
+    lost = {what for what, _ in needle.rest - other.rest}
+    if vital := lost & VITAL:
+        return max(vital)
     if 10 * math.prod(other.size) < 9 * math.prod(needle.size):
         return "pixels"
+    if lost:
+        return " and ".join(sorted(lost))
     most, others = (np.abs(each.colours[:2]).max() for each in (needle, other))
-    return "colours" if most >= HAS_COLOUR and others <= GREY else ""
+    if most >= HAS_COLOUR and others <= GREY:
+        return "colours"
+    return "date" if needle.times and not other.times else ""
 
 
 # ------------------------------------------------------------------------------------------------
@@ -1751,11 +1873,8 @@ BROWSERS_SHOW = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".av
 LEFT_OUT_SHOWN = 500  # lines of what is left out on the page
 FOUND_SHOWN = 2000  # found ones on the page: a browser opens it within three seconds
 COLUMNS = "status distance match pixels match_pixels lookalike reason bytes modified".split()
-# {what a match lacks: (the table's word, the page's sentence)}
-LACKING = {
-    "pixels": ("smaller", "library copy is smaller: {match_pixels} (this one {pixels})"),
-    "colours": ("only in grey", "only in grey in the library"),
-}
+# {what a match lacks: what is said of it}; of all else that it is without its date, and so on
+LACKING = {"pixels": "smaller", "colours": "only in grey"}
 
 
 class Directory(typing.NamedTuple):
@@ -1915,8 +2034,6 @@ def table_report(results):
 
 def cells_of(finding):
     """Return what the table has of a finding, in the order of COLUMNS."""
-    why = finding.problem or finding.only_bytes or finding.left_out
-    why = LACKING[finding.lacks][0] if finding.lacks else why
     return [
         finding.status,
         finding.bits,
@@ -1924,10 +2041,21 @@ def cells_of(finding):
         in_pixels(finding.size),
         in_pixels(finding.match_size),
         finding.lookalike,
-        why,
+        words_for(finding),
         finding.bytes,
         dated(finding.time),
     ]
+
+
+def words_for(finding):
+    """Say why a needle is lacking, and what else is to be said of it; or nothing."""
+    if finding.lacks and finding.status == "missing":
+        return f"the library has its picture, but not its {finding.lacks}"
+    if finding.lacks:
+        return LACKING.get(finding.lacks, f"without its {finding.lacks}")
+    if finding.is_same_video:
+        return "the same video, other metadata"
+    return finding.problem or finding.only_bytes or finding.left_out
 
 
 def harmless(cell):
@@ -2004,7 +2132,8 @@ class Page:
         for finding in sorted(directory.findings, key=lambda each: STATUSES.index(each.status)):
             is_shown = finding.status != "unreadable"
             figures = self.figure(finding.path, caption_of(finding), is_shown)
-            what = "the same bytes" if finding.bits is None else "the same picture"
+            what = words_for(finding) if finding.is_same_video else "the same bytes"
+            what = "the same picture" if finding.bits is not None else what
             what = "not counted: looks like this" if finding.lookalike else what
             if other := finding.match or finding.lookalike:
                 figures += self.figure(other, f"{what}, in {escaped(os.path.dirname(other))}")
@@ -2037,12 +2166,11 @@ class Page:
 
 def caption_of(finding):
     """What the page says below a needle: its status and why, its date and size."""
-    why = finding.problem or finding.only_bytes
-    if finding.lacks:
-        sizes = {"pixels": finding.size, "match_pixels": finding.match_size}
-        sizes = {name: in_pixels(size, "{} x {}") for name, size in sizes.items()}
-        why = LACKING[finding.lacks][1].format(**sizes)
-    text = f"<b>{finding.status}</b>{': ' if why else ''}{escaped(why)}"
+    words = words_for(finding)
+    if finding.lacks == "pixels":
+        sizes = (in_pixels(each, "{} x {}") for each in (finding.match_size, finding.size))
+        words = "library copy is smaller: {} (this one {})".format(*sizes)
+    text = f"<b>{finding.status}</b>{': ' if words else ''}{escaped(words)}"
     if finding.twin:
         text += f"; the same file also in {escaped(os.path.dirname(finding.twin))}"
     return f"{text}<br>{dated(finding.time)}, {in_bytes(finding.bytes)}"

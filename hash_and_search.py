@@ -171,6 +171,7 @@ KINDS = {
         .3g2 .wmv .asf .mkv .webm .vob .flv .f4v .dv .ogv .qt .mxf .divx .rm .rmvb .insv .lrv
         .360""",
 }
+PHOTOGRAPHS = {"decoded", "HEIC"}
 KIND_OF = {ending: kind for kind, endings in KINDS.items() for ending in endings.split()}
 ARCHIVES = set(".zip .7z .rar .tar .tgz .gz .iso .dmg".split())
 # Endings, or names, of files that are no alarm where nothing else lies in a folder.
@@ -876,15 +877,16 @@ def box_means(table, width, height):
 
 @functools.lru_cache(4096)
 def edges(side, count):
-    """Return the lines of a table of sums around so many boxes' ends, and what to weigh them by.
+    """Return the lines of a table of sums beside the ends of so many boxes, and their weights.
 
-    The weights, float64 (count, lines), make means of the sums up to those lines.
+    An end lies between two lines of the table; the sum up to it is theirs, weighted by how far
+    from each it lies. The weights, float64 (count, lines), make of such sums the boxes' means.
     """
-    places = np.linspace(0, side, count + 1)
-    lines = np.minimum(places.astype(int), side - 1)
-    beyond = np.diag(places - lines)
-    sums = np.hstack([np.eye(count + 1) - beyond, beyond])
-    return np.hstack([lines, lines + 1]), np.diff(sums, axis=0) * count / side
+    ends = np.linspace(0, side, count + 1)
+    before = np.minimum(ends.astype(int), side - 1)
+    share = np.diag(ends - before)  # of the way from the line before to the one behind
+    sums = np.hstack([np.eye(count + 1) - share, share])
+    return np.hstack([before, before + 1]), np.diff(sums, axis=0) * count / side
 
 
 def prints(grey, turns=TURNS[:1]):
@@ -1102,15 +1104,15 @@ class Team:
             return self.run(picture_of, path)
         return ""
 
-    def look(self, path, view, candidates):
-        """Return a Sight of what a needle's Candidates show, or None."""
-        files = [path, *(each.path for each in candidates)]
+    def look(self, finding, view, candidates):
+        """Return the Finding of what a look confirms among Candidates for a needle, or None."""
+        files = [finding.path, *(each.path for each in candidates)]
         turns = [each.turn for each in candidates]
-        with contextlib.suppress(*ODD):  # nothing is kept of them, or no Sight
-            return Sight.from_row(self.cache.find(look, files, turns), candidates)
+        with contextlib.suppress(*ODD):  # nothing is kept of them, or no row of look
+            return confirmed(finding, candidates, self.cache.find(look, files, turns))
         row = self.run(look, *files, turns=turns, view=view)
         self.cache.put(look, files, row, turns)
-        return Sight.from_row(row, candidates)
+        return confirmed(finding, candidates, row)
 
 
 def call(function, *paths, **details):
@@ -1342,8 +1344,7 @@ class Haystack:
         for listing in listings:
             listing.files.clear()  # of millions of paths one list is enough
         self.all = [path for path, _ in itertools.groupby(files)]
-        photographs = ("decoded", "HEIC")
-        self.files = [path for path in self.all if kind_of(path) in photographs]  # to be hashed
+        self.files = [path for path in self.all if kind_of(path) in PHOTOGRAPHS]  # to be hashed
         self.count, self.unreadable = 0, []  # how many photographs were read; Photos that were not
         self.photographs = {}  # {hash: paths}, the article's dictionary
         self.paths = []  # and for each its Print, of which an equal hash alone tells too little
@@ -1499,25 +1500,17 @@ def is_same_file(first, second):
     if first == second:
         return True
     try:
-        stats = os.stat(first)
-        others = os.stat(second)
-        if stats.st_ino and not os.path.samestat(stats, others):
-            return is_one_by_two_doors(stats, others)
+        stats, others = os.stat(first), os.stat(second)
     except OSError:
         return True
+    if stats.st_ino and not os.path.samestat(stats, others):
+        # mergerfs, bindfs and their kin show one file on two devices, with its times. A copy was
+        # changed at another moment, which no program can set; some disks know whole seconds only.
+        times = [(each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in (stats, others)]
+        is_shown_twice = times[0] == times[1] and stats.st_ctime_ns % 10**9 > 0
+        return is_shown_twice and stats.st_dev != others.st_dev
     is_one = stats.st_ino and stats.st_nlink == 1
     return bool(is_one) or os.path.realpath(first) == os.path.realpath(second)
-
-
-def is_one_by_two_doors(stats, others):
-    """Whether a file is shown twice by file systems that lie over another: mergerfs, bindfs.
-
-    They pass its times on; a copy was changed at another moment, which no program can set.
-    """
-    if stats.st_dev == others.st_dev or stats.st_ctime_ns % 10**9 == 0:  # some disks know seconds
-        return False
-    known = ((each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in (stats, others))
-    return next(known) == next(known)
 
 
 class Finding(typing.NamedTuple):
@@ -1584,19 +1577,32 @@ def judged(finding, haystack, team):
     for measure in SAME:
         if match := haystack.same(path, team, measure):
             return finding._replace(match=match, is_same_video=measure is media_size)
-    if (kind := kind_of_needle(path)) not in ("decoded", "HEIC"):
+    if (kind := kind_of_needle(path)) not in PHOTOGRAPHS:
         finding = finding._replace(only_bytes=f"a {kind} file: only its bytes are compared")
         check_readable(path)
         return finding
     photo, view = team.hash(path, team.hash_of_needle)
     finding = finding._replace(size=photo.size, only_bytes=photo.only_bytes)
     candidates = haystack.candidates(photo, team.args.rotated)
-    if candidates and (sight := team.look(path, view, candidates)):
-        if sight.lacks in VITAL:
-            return finding._replace(lookalike=sight.match, lacks=sight.lacks)
-        return finding._replace(**sight._asdict())
+    if candidates and (seen := team.look(finding, view, candidates)):
+        return seen
     lookalike, turn = haystack.look_alike(photo)
     return finding._replace(lookalike=lookalike, turn=turn)
+
+
+def confirmed(finding, candidates, row):
+    """Return a finding with what a row of look says of its candidates, None of an empty one.
+
+    Raises one of ODD for what is no such row.
+    """
+    if row == []:
+        return None
+    place, width, height, lacks = row
+    match = candidates[place]
+    if lacks in VITAL:
+        return finding._replace(lookalike=match.path, lacks=lacks)
+    size = int(width), int(height)
+    return finding._replace(match=match.path, bits=match.bits, match_size=size, lacks=lacks)
 
 
 def with_twins(findings, team):
@@ -1719,24 +1725,6 @@ VITAL = {"video", SECOND}  # a needle is missing if the library has its picture 
 SHOT = 60  # seconds: pictures that are nearer, and not of one time, are two shots of a burst
 
 
-class Sight(typing.NamedTuple):
-    """What a look has confirmed, as it stands in a Finding."""
-
-    match: str
-    bits: int
-    match_size: tuple
-    lacks: str
-
-    @classmethod
-    def from_row(cls, row, candidates):
-        """Return the Sight of what look returns, None for nothing, or raise one of ODD."""
-        if not row and isinstance(row, list):
-            return None
-        place, width, height, lacks = row
-        match = candidates[place]
-        return cls(match.path, match.bits, (int(width), int(height)), str(lacks))
-
-
 def look(path, *others, turns, view=None):
     """Return [place, width, height, what it lacks] of the other that shows the same, or [].
 
@@ -1830,16 +1818,16 @@ def colours_agree(*views):
     if min(np.abs(each.colours[:2]).max() for each in views) <= GREY:
         return True
     one, two = (each.colours - each.colours.mean(1, keepdims=True) for each in views)
-    one, two = sorted((one, two), key=lambda each: np.vdot(each[:2], each[:2]))
-    spreads = [math.sqrt(np.vdot(each[:2], each[:2]) / 512) for each in (one, two)]
-    product = np.vdot(one[:2], two[:2]) / 512
+    fainter, stronger = sorted((one, two), key=lambda each: np.vdot(each[:2], each[:2]))
+    spreads = [math.sqrt(np.vdot(each[:2], each[:2]) / 512) for each in (fainter, stronger)]
+    product = np.vdot(fainter[:2], stronger[:2]) / 512
     if min(spreads) >= COLOURED and product < COLOURS * spreads[0] * spreads[1]:
         return False
     # A filter changes all colours alike, by what they and the light are; damage, those of a part.
-    # So the fainter colours must explain the stronger ones.
-    weights = np.linalg.solve(one @ one.T + np.eye(3), one @ two[:2].T)
-    strayed = np.abs(two[:2] - weights.T @ one).max(0)
-    return bool(np.partition(strayed, -4)[-4] <= STRAYED)  # three boxes may: a cut file's end
+    # So the fainter colours must explain the stronger ones, by (ridged) least squares.
+    weights = np.linalg.solve(fainter @ fainter.T + np.eye(3), fainter @ stronger[:2].T)
+    strayed = np.abs(stronger[:2] - weights.T @ fainter).max(0)
+    return bool(np.sort(strayed)[-4] <= STRAYED)  # three boxes may: a cut file's end
 
 
 def are_shots(times, others):

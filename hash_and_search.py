@@ -1956,7 +1956,9 @@ still worth a look, before you throw it away.</small></p>
 
 SIDECARS = ".xmp .aae .thm .wav .pp3 .dop .yml .yaml .mov".split()  # the last of a Live Photo
 GOOGLES = ".supplemental-metadata"  # and its first letters, then .json
-ODD = re.compile(r'[<>:"|?*\\\0-\x1f\x7f\udc80-\udcff]|[. ](?=[. ]*$)')  # what a disk may refuse
+REFUSED = re.compile(
+    r'[<>:"|?*\\\0-\x1f\x7f\udc80-\udcff]|[. ](?=[. ]*$)'
+)  # what a disk may refuse
 USELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENODEV}  # is a disk that raises these
 
 
@@ -2210,7 +2212,7 @@ def in_sight(name):
 
 
 def tame(name):
-    return ODD.sub("_", name)
+    return REFUSED.sub("_", name)
 
 
 def fitting(folder, stem, rest):

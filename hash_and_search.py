@@ -1956,9 +1956,8 @@ still worth a look, before you throw it away.</small></p>
 
 SIDECARS = ".xmp .aae .thm .wav .pp3 .dop .yml .yaml .mov".split()  # the last of a Live Photo
 GOOGLES = ".supplemental-metadata"  # and its first letters, then .json
-REFUSED = re.compile(
-    r'[<>:"|?*\\\0-\x1f\x7f\udc80-\udcff]|[. ](?=[. ]*$)'
-)  # what a disk may refuse
+REFUSED = re.compile(r'[<>:"|?*\\\0-\x1f\x7f\udc80-\udcff]|[. ](?=[. ]*$)')  # of a name
+tame = functools.partial(REFUSED.sub, "_")
 USELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENODEV}  # is a disk that raises these
 
 
@@ -1972,7 +1971,7 @@ def copy_missing(results):
     wanted = sorted(results.all_of("missing", "lesser", "unreadable"))
     # What is empty, or no file, is not wanted; what has vanished is, and fails.
     wanted = [each for each in wanted if size_of(each.needle) or not os.path.lexists(each.needle)]
-    copies = Copies(results.args, {twin_of(each): each.bytes for each in wanted})
+    copies = Copies(results.args, wanted)
     for finding in progress(wanted, len(wanted), "files copied"):
         copies.add(finding.needle, twin_of(finding))
     return copies.tell()
@@ -1986,20 +1985,25 @@ def twin_of(finding):
 class Copies:
     """What becomes of the files to be copied."""
 
-    def __init__(self, args, sizes):
-        """Check the room for needles of some sizes, given as {twin_of: bytes}."""
-        self.needles, self.shelf = args.needles, Shelf(args.copy_missing, args.needles)
-        self.sizes, self.safe, self.twice = sizes, set(), 0  # safe: twin_of what is copied
-        self.done = collections.defaultdict(set)  # {source: paths below the shelf}
-        self.new, self.there, self.troubles = [], [], {}  # sources; {source: (twin_of, why)}
-        need = sum(sizes[path] for path in sizes if not self.shelf.may_have(self.relative(path)))
-        disk = shutil.disk_usage(args.copy_missing)
+    def __init__(self, args, wanted):
+        self.shelf = Shelf(args.copy_missing, args.needles)
+        self.relative = functools.partial(os.path.relpath, start=args.needles)
+        self.done = collections.defaultdict(set)  # {source: its paths below the shelf}
+        self.new, self.there, self.troubles = [], [], {}  # sources; {source: (its twin_of, why)}
+        self.safe, self.twice = set(), 0  # twin_of what is copied
+        first = {twin_of(each): each for each in reversed(wanted)}
+        self.total, disk = len(first), shutil.disk_usage(args.copy_missing)
+        lacking = [each for each in first.values() if not self.may_be_there(each)]
+        need = sum(each.bytes for each in lacking)
         if need > disk.free and disk.total:  # some disks say that all is 0
             room = f"{in_bytes(need)} needed, {in_bytes(disk.free)} free"
             end(f"copied nothing to {args.copy_missing}: {room}")
 
-    def relative(self, path):
-        return os.path.relpath(path, self.needles)
+    def may_be_there(self, finding):
+        """Whether something has the name that a needle would get."""
+        parts = [in_sight(each) for each in pathlib.PurePath(self.relative(finding.needle)).parts]
+        places = (os.path.join(self.shelf.root, *each) for each in (parts, map(tame, parts)))
+        return any(map(os.path.lexists, places))
 
     def add(self, source, twin):
         """Copy a needle, unless a twin of it is copied, and its sidecars."""
@@ -2038,20 +2042,18 @@ class Copies:
         lines = (f"cannot copy {source}: {why}" for source, (_, why) in self.troubles.items())
         tell_some(warn, lines, "that can't be copied")
         if changed := len(self.shelf.changed):
-            warn(f"{changed:,} names have changed, with _ for what hides them or a disk refuses")
+            warn(f"{changed:,} names had to change: they hide files, or the disk refuses them")
         already = f"; {in_kinds(self.there)} were there already" if self.there else ""
         tell(f"copied {in_kinds(self.new)} to {self.shelf.root}{already}")
         if self.twice:
             tell(f"{self.twice:,} files are in the needles more than once, and were copied once")
-        total = f"{len(self.safe):,} of {len(self.sizes):,} photographs and videos are copied"
+        total = f"{len(self.safe):,} of {self.total:,} photographs and videos are copied"
         if fault:
             end(f"{fault}; {total}")
-        lost = collections.Counter(
-            why for twin, why in self.troubles.values() if twin not in self.safe
-        )
+        lost = [why for twin, why in self.troubles.values() if twin not in self.safe]
         if lost:
-            whys = ", ".join(f"{why} ({count:,})" for why, count in lost.most_common())
-            tell(f"{total}; not copied: {whys}", "ERROR")
+            whys = (f"{why} ({count:,})" for why, count in collections.Counter(lost).most_common())
+            tell(f"{total}; not copied: {', '.join(whys)}", "ERROR")
         return bool(lost)
 
 
@@ -2078,22 +2080,15 @@ class Shelf:
         """Whether the folder is there, and not what an unmounted disk leaves in its place."""
         return os.path.isdir(self.root) and os.stat(self.root).st_dev == self.device
 
-    def may_have(self, relative):
-        """Whether something has the name that a file would get."""
-        parts = [in_sight(name) for name in pathlib.PurePath(relative).parts]
-        places = (os.path.join(self.root, *each) for each in (parts, map(tame, parts)))
-        return any(map(os.path.lexists, places))
-
     def put_file(self, source, relative):
-        """Copy a file, unless its bytes are there; return (path, whether it is new), or OSError."""
+        """Copy a file, unless its bytes are there; return its path, and whether it is new."""
 
         def is_copy(path):
             with contextlib.suppress(OSError):  # it gets a number
                 is_other = os.path.isfile(path) and not is_same_file(path, source)
                 return is_other and filecmp.cmp(path, source, shallow=False)
 
-        *folders, name = pathlib.PurePath(relative).parts
-        folder = self.root
+        folder, (*folders, name) = self.root, pathlib.PurePath(relative).parts
         for each in folders:
             folder, _ = self.put(folder, each, os.mkdir, self.is_folder)
         return self.put(folder, name, functools.partial(self.copy_whole, source), is_copy)
@@ -2104,39 +2099,34 @@ class Shelf:
         return real.is_dir() and not real.is_relative_to(os.path.realpath(self.needles))
 
     def put(self, folder, name, make, is_it):
-        """Return (path, True) of what is made by a name in a folder, (path, False) if it is there.
+        """Return (path, whether it is new) of what has a name in a folder, or is made by it.
 
-        Without what hides it, or what the disk refuses. Raises OSError.
+        A name that others have gets a number, one that hides files or that the disk refuses gets
+        _, and one that is too long is cut. Raises OSError.
         """
         if not self.is_there():
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-        shown = in_sight(name)
-        try:
-            placed = self.number(folder, shown, make, is_it)
-        except OSError as error:
-            if error.errno in USELESS or shown == tame(shown):
-                raise
-            placed = self.number(folder, tame(shown), make, is_it)
-        start, ending = os.path.splitext(one_form(name))
-        if not (one_form(placed[0]).startswith(start) and one_form(placed[0]).endswith(ending)):
-            self.changed.add(placed[0])
-        return placed
-
-    def number(self, folder, name, make, is_it):
-        """Do as put does, with a number where others have the name; cut what is too long."""
-        names, (stem, ending) = self.names_in(folder), os.path.splitext(name)
+        names, shown = self.names_in(folder), in_sight(name)
+        stem, ending = os.path.splitext(shown)
         for count in itertools.count(1):
             path = fitting(folder, stem, f" ({count}){ending}" if count > 1 else ending)
-            form = one_form(path)
-            if form not in names:
-                try:
+            is_new = one_form(path) not in names
+            try:
+                if is_new:
                     make(path)
-                    names[form] = path
-                    return path, True
-                except FileExistsError:  # another run was faster
-                    names[form] = path
-            if is_it(names[form]):
-                return names[form], False
+            except FileExistsError:  # another run was faster
+                is_new = False
+            except OSError as error:
+                if error.errno in USELESS or tame(shown) == shown:
+                    raise
+                placed = self.put(folder, tame(shown), make, is_it)
+                self.changed.add(placed[0])
+                return placed
+            there = names.setdefault(one_form(path), path)
+            if is_new or is_it(there):
+                if shown != name:
+                    self.changed.add(there)
+                return there, is_new
 
     def names_in(self, folder):
         """Return {one_form of a name: path} of a folder, and rid it of what killed runs left."""
@@ -2209,10 +2199,6 @@ def in_sight(name):
     """Return a name that is neither hidden nor trash, for in those nothing counts as library."""
     is_left_out = name.startswith(".") or TRASH.fullmatch(name)
     return re.sub(r"^[.$@#]?", "_", name) if is_left_out else name
-
-
-def tame(name):
-    return REFUSED.sub("_", name)
 
 
 def fitting(folder, stem, rest):

@@ -1063,8 +1063,8 @@ def test_names_that_the_disk_refuses_are_changed(tree, code):
             **{name: RAW[number:] for number, name in enumerate(changed.values())},
         }
         assert told(done.err)[0] == is_new
-        assert [line for line in done.warned if "names have changed" in line] == [
-            "[WARN] 6 names have changed, with _ for what hides them or a disk refuses"
+        assert [line for line in done.warned if "names had to change" in line] == [
+            "[WARN] 6 names had to change: they hide files, or the disk refuses them"
         ]
 
 

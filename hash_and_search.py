@@ -1993,8 +1993,7 @@ class Copies:
         self.safe, self.twice = set(), 0  # twin_of what is copied
         first = {twin_of(each): each for each in reversed(wanted)}
         self.total, disk = len(first), shutil.disk_usage(args.copy_missing)
-        lacking = [each for each in first.values() if not self.may_be_there(each)]
-        need = sum(each.bytes for each in lacking)
+        need = sum(each.bytes for each in first.values() if not self.may_be_there(each))
         if need > disk.free and disk.total:  # some disks say that all is 0
             room = f"{in_bytes(need)} needed, {in_bytes(disk.free)} free"
             end(f"copied nothing to {args.copy_missing}: {room}")
@@ -2064,7 +2063,7 @@ class Shelf:
         self.root, self.needles, self.device = root, needles, os.stat(root).st_dev
         self.names = {}  # {folder: {one_form of a name: path}}
         self.changed = set()  # paths of what has another name than in the needles
-        self.warn_once = functools.cache(warn)
+        self.warn_once, self.folder_for = map(functools.cache, (warn, self.folder_for))
 
     def fault(self, error):
         """Say which disk is gone, full or read-only, if an error comes of that."""
@@ -2088,10 +2087,16 @@ class Shelf:
                 is_other = os.path.isfile(path) and not is_same_file(path, source)
                 return is_other and filecmp.cmp(path, source, shallow=False)
 
-        folder, (*folders, name) = self.root, pathlib.PurePath(relative).parts
-        for each in folders:
-            folder, _ = self.put(folder, each, os.mkdir, self.is_folder)
-        return self.put(folder, name, functools.partial(self.copy_whole, source), is_copy)
+        folder, name = os.path.split(relative)
+        copy = functools.partial(self.copy_whole, source)
+        return self.put(self.folder_for(folder), name, copy, is_copy)
+
+    def folder_for(self, relative):
+        """Return where a folder of the needles goes, and make it."""
+        parent, name = os.path.split(relative)
+        if not name:
+            return self.root
+        return self.put(self.folder_for(parent), name, os.mkdir, self.is_folder)[0]
 
     def is_folder(self, path):
         """Whether a path is a folder, and no link into the needles."""
@@ -2233,13 +2238,11 @@ def sidecars_of(path):
     there, (stem, ending) = files_in(folder), os.path.splitext(name.lower())
     names = {base + each for base in (stem, stem + ending) for each in SIDECARS}
     names |= {re.sub(r"(\d+)$", r"o\1", stem) + ".aae", f"{stem}_o.aae"}  # Apple's
-    versions = {f"{stem}_{number:02}{ending}" for number in range(1, 100)}  # darktable's
-    names |= {f"{each}.xmp" for each in versions - there.keys()}
     jsons = googles(stem, ending) & there.keys()
     while not jsons and "-" in stem:  # such as IMG_1-edited(1).jpg
         stem = re.sub(r"-[^-]*?(\(\d+\))?$", r"\1", stem)
-        jsons = set().union(*(googles(stem, each) for each in (ending, ".heic", ".jpg")))
-        jsons &= there.keys()
+        either = (googles(stem, each) for each in (ending, ".heic", ".jpg"))
+        jsons = there.keys() & set().union(*either)
     found = [each for name in sorted(names | jsons) for each in there.get(name, ())]
     return [each for each in found if each != path and os.path.isfile(each)]
 
@@ -2257,13 +2260,20 @@ def googles(stem, ending):
 
 @functools.lru_cache(8)
 def files_in(folder):
-    """Return {name in lower case: paths} of what is in a folder."""
+    """Return {name in lower case: paths} of what is in a folder.
+
+    By darktable's a.nef.xmp are a_01.nef.xmp and so on, too, unless there is an a_01.nef.
+    """
     names = collections.defaultdict(list)
     try:
         for name in sorted(os.listdir(folder)):
             names[name.lower()].append(os.path.join(folder, name))
     except OSError as error:  # it has vanished
         warn(f"cannot look for sidecars in {folder}: {reason(error)}")
+    for name in list(names):
+        first = re.sub(r"_\d\d(\.[^.]+\.xmp)$", r"\1", name)
+        if first != name and name[:-4] not in names:
+            names[first] += names[name]
     return names
 
 

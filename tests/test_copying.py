@@ -1135,7 +1135,7 @@ def test_what_was_trash_or_hidden_is_neither_in_the_copy(tree):
 def test_the_second_run_on_a_lifelike_backup_finds_nothing_missing(tree):
     put(tree.path / "to" / "DCIM" / "img_1.jpg", b"another photograph")
     album = "Takeout/Photos from 2019"
-    pictures = ["DCIM/IMG_1.JPG", "dcim/img_1.jpg", ".Trash-1/files/a.jpg", "Été/é.png",
+    pictures = ["DCIM/IMG_1.JPG", "dcim/img_3.jpg", ".Trash-1/files/a.jpg", "Été/é.png",
                 f"{album}/IMG_2(1).jpg", f"{album}/IMG_2-edited.jpg", "$RECYCLE.BIN/$R1.jpg",
                 "old/.picasaoriginals/c.jpg"]  # fmt: skip
     for number, name in enumerate(pictures):

@@ -59,6 +59,7 @@ import sys
 import threading
 import time
 import typing
+import unicodedata
 
 PIP = f"{subprocess.list2cmdline([sys.executable])} -m pip install"
 # Admit a panorama of 2**28 pixels; OpenCV's own 2**30 would let a small file take 6 GB of memory.
@@ -147,10 +148,10 @@ def main(arguments=None):
 
     results = Results(team, haystack, directories, [*library, needles])
     tell_the_end(results)
-    are_written = write_reports(results)
-    copy_missing(results)
-    is_lacking = results.all_of(*LACKED) or needles.unlisted or not needles.files
-    return int(args.exit_code and bool(is_lacking)) if are_written else 2
+    failed = write_reports(results)
+    failed |= copy_missing(results)
+    is_lacking = bool(results.all_of(*LACKED) or needles.unlisted or not needles.files)
+    return 2 if failed else int(args.exit_code and is_lacking)
 
 
 # ------------------------------------------------------------------------------------------------
@@ -201,6 +202,7 @@ TOLD = {
     "link to a folder": ", not followed",
     "archive": ", in which nothing is searched; unpack it",
 }
+PART = ".hash_and_search-"  # begins the name of a copy that is not whole yet
 SHOWN, FEW = 20, 3  # lines on stderr of folders that lack something, and of anything else
 
 
@@ -247,7 +249,8 @@ class Listing:
     def fill(self, kind, ours):
         """List the files; ours are our own reports and caches, by their absolute paths."""
         for path in self.walk():
-            if os.path.normcase(os.path.abspath(path)) not in ours:
+            is_ours = os.path.normcase(os.path.abspath(path)) in ours
+            if not is_ours and not os.path.basename(path).startswith(PART):
                 self.add(path, kind(path))
         self.files.sort()
 
@@ -2195,17 +2198,17 @@ def picture_of(path):
 
 
 def write_reports(results):
-    """Write each of the reports that can be written; return whether all could."""
-    are_written = True
+    """Write each of the reports that can be written; return whether one can't."""
+    failed = False
     for path in results.args.report:
         try:
             write_whole(os.path.realpath(path), REPORTS[ending_of(path)](results))
         except OSError as error:
-            are_written = False
+            failed = True
             warn(f"cannot write {path}: {error.strerror or error}")
-    if not are_written:
+    if failed:
         tell("not every report was written", "ERROR")
-    return are_written
+    return failed
 
 
 def write_whole(path, content):
@@ -2274,173 +2277,275 @@ still worth a look, before you throw it away.</small></p>
 # 7 Copying: Findings -> what the library lacks, copied to a folder
 # ------------------------------------------------------------------------------------------------
 
-SIDECARS = {".xmp", ".aae", ".json", ".thm", ".wav", ".mov"}  # the last beside a Live Photo
+SIDECARS = ".xmp .aae .thm .wav .pp3 .dop .yml .yaml .mov".split()  # the last of a Live Photo
 GOOGLES = ".supplemental-metadata"  # and its first letters, then .json
-
-
-class Shelf:
-    """The folder of --copy-missing: what lies in it and what will, so that nothing is replaced.
-
-    Names that differ only in case count as the same, as they do on many disks.
-    """
-
-    def __init__(self, root):
-        self.root = root
-        self.names = {}  # {folder: {name in one case: path of what has its bytes}}
-
-    def names_in(self, folder):
-        if folder not in self.names:
-            there = os.listdir(folder) if os.path.isdir(folder) else ()
-            self.names[folder] = {name.casefold(): os.path.join(folder, name) for name in there}
-        return self.names[folder]
-
-    def folder_for(self, relative):
-        """Return where a folder below the needles goes: into one that is there, in any case."""
-        folder = self.root
-        for name in pathlib.PurePath(relative).parts:
-            path = os.path.join(folder, name)
-            folder = self.names_in(folder).setdefault(name.casefold(), path)
-        return folder
-
-    def place_for(self, source, relative):
-        """Return (path, whether its bytes are there): for a source that has a path of its own.
-
-        With a number, where other bytes have its name. Raises OSError.
-        """
-        folder, name = self.folder_for(os.path.dirname(relative)), os.path.basename(relative)
-        stem, ending = os.path.splitext(name)
-        names = self.names_in(folder)
-        for count in itertools.count(2):
-            path = os.path.join(folder, name)
-            there = names.setdefault(name.casefold(), source)
-            if there == source:
-                return path, False
-            is_file = os.path.isfile(there)
-            if is_file and os.path.dirname(there) == folder and is_same_file(there, source):
-                raise OSError(f"{there} is a link to it, and no copy")
-            if is_file and filecmp.cmp(there, source, shallow=False):
-                return os.path.join(folder, os.path.basename(there)), True
-            name = f"{stem} ({count}){ending}"
+REFUSED = re.compile(r'[<>:"|?*\\\0-\x1f\x7f\udc80-\udcff]|[. ](?=[. ]*$)')  # of a name
+tame = functools.partial(REFUSED.sub, "_")
+USELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENODEV}  # is a disk that raises these
 
 
 def copy_missing(results):
-    """Copy what is missing, lesser or unreadable; end the run if the disk won't have it."""
-    if not (folder := results.args.copy_missing):
-        return
-    try:
-        plan, there, twice = plan_copies(results)
-        need = sum(size_of(source) for source, _ in plan)
-        free = shutil.disk_usage(folder).free
-    except OSError as error:
-        end(f"copied nothing to {folder}: {reason(error)}")
-    if need > free:
-        end(f"copied nothing to {folder}: {in_bytes(need)} needed, {in_bytes(free)} free")
-    copied = []
-    for source, target in progress(plan, len(plan), "files copied"):
-        try:
-            copy_whole(source, target)
-            copied.append(source)
-        except ValueError as error:
-            warn(f"cannot read {source}: {error}")
-        except OSError as error:
-            end(f"{target}: {reason(error)}; copied {len(copied):,} of {len(plan):,} files")
-    already = f"; {in_kinds(there)} were there already" if there else ""
-    tell(f"copied {in_kinds(copied)} to {folder}{already}")
-    if twice:
-        tell(f"{twice:,} files are in the needles more than once, and were copied once")
+    """Copy what the library lacks; return whether any of it could not be copied.
 
-
-def plan_copies(results):
-    """Return the (source, target) of each copy, the sources there already, and the twins' count."""
-    args = results.args
-    shelf, plan, there, twice = Shelf(args.copy_missing), {}, set(), 0
-    for finding in sorted(results.all_of(*LACKED)):
-        source, relative = finding.path, os.path.relpath(finding.path, args.needles)
-        if not finding.bytes:
-            continue
-        name = os.path.splitext(os.path.basename(relative))[0]
-        paths = sidecars_of(source)
-        if finding.twin in plan or finding.twin in there:
-            twice += 1
-        elif source not in plan and source not in there:
-            paths.insert(0, (source, os.path.splitext(relative)[1]))
-        for path, rest in paths:
-            if path in plan or path in there:
-                continue
-            try:
-                beside = os.path.join(os.path.dirname(relative), name + rest)
-                open(path, "rb").close()  # else a twin of it is copied
-                target, is_there = shelf.place_for(path, beside)
-            except OSError as error:
-                warn(f"cannot read {path}: {reason(error)}")
-                continue
-            if is_there:
-                there.add(path)
-            else:
-                plan[path] = target
-            if path == source:  # its sidecars take its new name
-                name = os.path.splitext(os.path.basename(target))[0]
-    return list(plan.items()), there, twice
-
-
-def sidecars_of(path):
-    """Return (path, what follows the stem of its name) of what belongs to a photograph."""
-    folder, name = os.path.split(path)
-    stem, ending = os.path.splitext(name)
-    found = []
-    for other in sidecars_in(folder).get(stem.lower(), ()):
-        rest = other[len(stem) :]
-        middle, last = os.path.splitext(rest.lower().removeprefix(ending.lower()))
-        is_googles = last == ".json" and len(middle) > 1 and GOOGLES.startswith(middle)
-        if is_googles or (last in SIDECARS and not middle) or (not last and middle in SIDECARS):
-            found.append((os.path.join(folder, other), rest))
-    return [each for each in found if each[0] != path and os.path.isfile(each[0])]
-
-
-@functools.lru_cache(8)
-def sidecars_in(folder):
-    """Return {what stands before a dot: [names]} of a folder's files that may be sidecars."""
-    names = collections.defaultdict(list)
-    for name in sorted(os.listdir(folder)):
-        if os.path.splitext(name)[1].lower() in SIDECARS:
-            for dot in re.finditer(r"\.", name):
-                names[name[: dot.start()].lower()].append(name)
-    return names
-
-
-def copy_whole(source, target):
-    """Copy a file with its times, so that it appears whole or not at all, and replaces nothing.
-
-    Raises ValueError if the source can't be read, OSError if the target can't be written.
+    Ends the run where a disk is full, read-only or gone.
     """
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    part = os.path.join(os.path.dirname(target), ".hash_and_search.part")
-    try:
-        pathlib.Path(part).unlink(missing_ok=True)  # of a killed run, perhaps a copy's other name
-        with open(part, "xb") as copy:
-            for block in blocks_of(source):
-                copy.write(block)
-        stats = os.stat(source)
-        os.utime(part, ns=(stats.st_atime_ns, stats.st_mtime_ns))
+    if not results.args.copy_missing:
+        return False
+    wanted = sorted(results.all_of(*LACKED))
+    # What is empty, or no file, is not wanted; what has vanished is, and fails.
+    wanted = [each for each in wanted if size_of(each.path) or not os.path.lexists(each.path)]
+    copies = Copies(results.args, wanted)
+    for finding in progress(wanted, len(wanted), "files copied"):
+        copies.add(finding.path, twin_of(finding))
+    return copies.tell()
+
+
+def twin_of(finding):
+    """Return the path of the first needle that has the same bytes; it may be its own."""
+    return min(finding.path, finding.twin or finding.path)
+
+
+class Copies:
+    """What becomes of the files to be copied."""
+
+    def __init__(self, args, wanted):
+        self.shelf = Shelf(args.copy_missing, args.needles)
+        self.relative = functools.partial(os.path.relpath, start=args.needles)
+        self.done = collections.defaultdict(set)  # {source: its paths below the shelf}
+        self.new, self.there, self.troubles = [], [], {}  # sources; {source: (its twin_of, why)}
+        self.safe, self.twice = set(), 0  # twin_of what is copied
+        first = {twin_of(each): each for each in reversed(wanted)}
+        self.total, disk = len(first), shutil.disk_usage(args.copy_missing)
+        need = sum(each.bytes for each in first.values() if not self.may_be_there(each))
+        if need > disk.free and disk.total:  # some disks say that all is 0
+            room = f"{in_bytes(need)} needed, {in_bytes(disk.free)} free"
+            end(f"copied nothing to {args.copy_missing}: {room}")
+
+    def may_be_there(self, finding):
+        """Whether something has the name that a needle would get."""
+        parts = [in_sight(each) for each in pathlib.PurePath(self.relative(finding.path)).parts]
+        places = (os.path.join(self.shelf.root, *each) for each in (parts, map(tame, parts)))
+        return any(map(os.path.lexists, places))
+
+    def add(self, source, twin):
+        """Copy a needle, unless a twin of it is copied, and its sidecars."""
+        stem = new_stem = os.path.splitext(self.relative(source))[0]
+        if twin in self.safe:
+            self.twice += 1
+        elif self.done[source]:  # as a sidecar
+            self.safe.add(twin)
+        elif path := self.copy(source, self.relative(source), twin):
+            self.safe.add(twin)
+            name = os.path.splitext(os.path.basename(path))[0]
+            new_stem = os.path.join(os.path.dirname(stem), name)
+        for path in sidecars_of(source):
+            relative = self.relative(path)
+            if relative.lower().startswith(stem.lower()):
+                relative = new_stem + relative[len(stem) :]
+            if relative not in self.done[path]:
+                self.copy(path, relative, path)
+
+    def copy(self, source, relative, twin):
+        """Copy a file to the shelf; return its path there, or nothing where that fails."""
         try:
-            os.link(part, target)
-        except OSError:  # a disk without hard links, unless the name is taken
-            if os.path.lexists(target):
-                raise
-            os.rename(part, target)
+            open(source, "rb").close()  # before a folder is made for it
+            path, is_new = self.shelf.put_file(source, relative)
+        except OSError as error:
+            self.troubles[source] = twin, reason(error)
+            if fault := self.shelf.fault(error):
+                self.tell(fault)
+            return ""
+        self.done[source].add(relative)
+        (self.new if is_new else self.there).append(source)
+        return path
+
+    def tell(self, fault=""):
+        """Say what is copied, and why the rest is not; return whether there is a rest."""
+        lines = (f"cannot copy {source}: {why}" for source, (_, why) in self.troubles.items())
+        tell_some(warn, lines, "that can't be copied")
+        if changed := len(self.shelf.changed):
+            warn(f"{changed:,} names had to change: they hide files, or the disk refuses them")
+        already = f"; {in_kinds(self.there)} were there already" if self.there else ""
+        tell(f"copied {in_kinds(self.new)} to {self.shelf.root}{already}")
+        if self.twice:
+            tell(f"{self.twice:,} files are in the needles more than once, and were copied once")
+        total = f"{len(self.safe):,} of {self.total:,} photographs and videos are copied"
+        if fault:
+            end(f"{fault}; {total}")
+        lost = [why for twin, why in self.troubles.values() if twin not in self.safe]
+        if lost:
+            whys = (f"{why} ({count:,})" for why, count in collections.Counter(lost).most_common())
+            tell(f"{total}; not copied: {', '.join(whys)}", "ERROR")
+        return bool(lost)
+
+
+class Shelf:
+    """The folder of --copy-missing, in which nothing is replaced."""
+
+    def __init__(self, root, needles):
+        self.root, self.needles, self.device = root, needles, os.stat(root).st_dev
+        self.names = {}  # {folder: {one_form of a name: path}}
+        self.changed = set()  # paths of what has another name than in the needles
+        self.warn_once, self.folder_for = map(functools.cache, (warn, self.folder_for))
+
+    def fault(self, error):
+        """Say which disk is gone, full or read-only, if an error comes of that."""
+        why = reason(error)
+        with contextlib.suppress(OSError):
+            if os.listdir(self.needles):
+                if not self.is_there():
+                    return f"{self.root}: {why}; is its disk still connected?"
+                return f"{self.root}: {why}" if error.errno in USELESS else ""
+        return f"{self.needles}: {why}; is the backup's disk still connected?"
+
+    def is_there(self):
+        """Whether the folder is there, and not what an unmounted disk leaves in its place."""
+        return os.path.isdir(self.root) and os.stat(self.root).st_dev == self.device
+
+    def put_file(self, source, relative):
+        """Copy a file, unless its bytes are there; return its path, and whether it is new."""
+
+        def is_copy(path):
+            with contextlib.suppress(OSError):  # it gets a number
+                is_other = os.path.isfile(path) and not is_same_file(path, source)
+                return is_other and filecmp.cmp(path, source, shallow=False)
+
+        folder, name = os.path.split(relative)
+        copy = functools.partial(self.copy_whole, source)
+        return self.put(self.folder_for(folder), name, copy, is_copy)
+
+    def folder_for(self, relative):
+        """Return where a folder of the needles goes, and make it."""
+        parent, name = os.path.split(relative)
+        if not name:
+            return self.root
+        return self.put(self.folder_for(parent), name, os.mkdir, self.is_folder)[0]
+
+    def is_folder(self, path):
+        """Whether a path is a folder, and no link into the needles."""
+        real = pathlib.Path(os.path.realpath(path))
+        return real.is_dir() and not real.is_relative_to(os.path.realpath(self.needles))
+
+    def put(self, folder, name, make, is_it):
+        """Return (path, whether it is new) of what has a name in a folder, or is made by it.
+
+        A name that others have gets a number, one that hides files or that the disk refuses gets
+        _, and one that is too long is cut. Raises OSError.
+        """
+        if not self.is_there():
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        names, shown = self.names_in(folder), in_sight(name)
+        stem, ending = os.path.splitext(shown)
+        for count in itertools.count(1):
+            path = fitting(folder, stem, f" ({count}){ending}" if count > 1 else ending)
+            is_new = one_form(path) not in names
+            try:
+                if is_new:
+                    make(path)
+            except FileExistsError:  # another run was faster
+                is_new = False
+            except OSError as error:
+                if error.errno in USELESS or tame(shown) == shown:
+                    raise
+                placed = self.put(folder, tame(shown), make, is_it)
+                self.changed.add(placed[0])
+                return placed
+            there = names.setdefault(one_form(path), path)
+            if is_new or is_it(there):
+                if shown != name:
+                    self.changed.add(there)
+                return there, is_new
+
+    def names_in(self, folder):
+        """Return {one_form of a name: path} of a folder, and rid it of what killed runs left."""
+        if folder not in self.names:
+            there = [os.path.join(folder, name) for name in os.listdir(folder)]
+            self.names[folder] = {one_form(path): path for path in there}
+            remove_old(path for path in there if os.path.basename(path).startswith(PART))
+        return self.names[folder]
+
+    def copy_whole(self, source, target):
+        """Copy a file with its times, so that it appears whole or not at all. Raises OSError."""
+        folder, name = os.path.split(target)
+        # With the name's end: a disk that refuses it does so before the work.
+        part = f"{PART}{time.time():.0f}-{os.urandom(4).hex()}-{name[-40:]}"
+        part = os.path.join(folder, part)
+        try:
+            with open(part, "xb") as copy:
+                for block in blocks_of(source):
+                    copy.write(block)
+            info = os.stat(source)
+            if os.stat(part).st_size != info.st_size:
+                raise OSError("it changed, or could not be read to its end")
+            try:
+                os.utime(part, ns=(info.st_atime_ns, info.st_mtime_ns))
+            except (OSError, OverflowError):
+                self.warn_once(f"{self.root}: its disk takes no times; copies have today's")
+            give_name(part, target)
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+
+
+def give_name(part, target):
+    """Give a part file its name. Raises FileExistsError where that is taken, or OSError."""
+    try:
+        return os.link(part, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk without hard links, or it refuses the name again
+        folder, name = os.path.split(target)
+    # Renaming replaces. So whoever makes the claim may rename; one that a kill leaves is removed
+    # as part files are, and until then the name counts as taken.
+    digest = hashlib.blake2b(os.fsencode(one_form(name)), digest_size=16).hexdigest()
+    claim = os.path.join(folder, f"{PART}claim-{digest}")
+    open(claim, "xb").close()
+    try:
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        os.rename(part, target)
     finally:
-        pathlib.Path(part).unlink(missing_ok=True)
+        os.unlink(claim)
+
+
+def remove_old(parts):
+    """Remove the part files that are nobody's: for an hour none has been made or written to."""
+    for part in parts:
+        # Its name tells too, for it may have its photograph's time already.
+        made = re.search(re.escape(PART) + r"(\d*)", part)[1]
+        with contextlib.suppress(OSError):
+            if max(int(made or 0), os.stat(part).st_mtime) < time.time() - 3600:
+                os.unlink(part)
+
+
+def one_form(path):
+    """Return a path's name as disks compare it that know no case, or one way to write é."""
+    return unicodedata.normalize("NFC", os.path.basename(path)).casefold()
+
+
+def in_sight(name):
+    """Return a name that is neither hidden nor trash, for in those nothing counts as library."""
+    is_left_out = name.startswith(".") or TRASH.fullmatch(name)
+    return re.sub(r"^[.$@#]?", "_", name) if is_left_out else name
+
+
+def fitting(folder, stem, rest):
+    """Return the path of stem + rest in a folder, with stem cut until the disk takes it."""
+    path = os.path.join(folder, stem + rest)
+    try:
+        os.lstat(path)
+    except OSError as error:
+        if stem and (error.errno == errno.ENAMETOOLONG or len(stem + rest) > 255):
+            return fitting(folder, stem[:-1], rest)
+    return path
 
 
 def blocks_of(path):
-    """Yield the bytes of a file in blocks, of which the first has START. Raises ValueError."""
-    try:
-        with open(path, "rb", buffering=0) as file:
-            yield file.read(START)
-            while block := file.read(2**20):
-                yield block
-    except OSError as error:
-        raise ValueError(reason(error)) from error
+    """Yield the bytes of a file in blocks, of which the first has START. Raises OSError."""
+    with open(path, "rb", buffering=0) as file:
+        yield file.read(START)
+        while block := file.read(2**20):
+            yield block
 
 
 def in_kinds(files):
@@ -2448,6 +2553,51 @@ def in_kinds(files):
     known = sum(kind_of(path) is not None for path in files)
     sidecars = f" and {len(files) - known:,} sidecars" if len(files) > known else ""
     return f"{known:,} photographs and videos{sidecars}"
+
+
+def sidecars_of(path):
+    """Return the paths of what belongs to a photograph."""
+    folder, name = os.path.split(path)
+    there, (stem, ending) = files_in(folder), os.path.splitext(name.lower())
+    names = {base + each for base in (stem, stem + ending) for each in SIDECARS}
+    names |= {re.sub(r"(\d+)$", r"o\1", stem) + ".aae", f"{stem}_o.aae"}  # Apple's
+    jsons = googles(stem, ending) & there.keys()
+    while not jsons and "-" in stem:  # such as IMG_1-edited(1).jpg
+        stem = re.sub(r"-[^-]*?(\(\d+\))?$", r"\1", stem)
+        either = (googles(stem, each) for each in (ending, ".heic", ".jpg"))
+        jsons = there.keys() & set().union(*either)
+    found = [each for name in sorted(names | jsons) for each in there.get(name, ())]
+    return [each for each in found if each != path and os.path.isfile(each)]
+
+
+def googles(stem, ending):
+    """Return what Google may call a photograph's JSON: cut to 46 letters, its number behind."""
+    bare, number = re.fullmatch(r"(?s)(.*?)(\(\d+\))?", stem).groups("")
+    bases = (stem, ""), (stem + ending, ""), (bare, number), (bare + ending, number)
+    return {
+        f"{(base + GOOGLES)[:cut]}{behind}.json"
+        for base, behind in bases
+        for cut in (46, *range(len(base), len(base + GOOGLES) + 1))
+    } - {"metadata.json"}  # an album's
+
+
+@functools.lru_cache(8)
+def files_in(folder):
+    """Return {name in lower case: paths} of what is in a folder.
+
+    By darktable's a.nef.xmp are a_01.nef.xmp and so on, too, unless there is an a_01.nef.
+    """
+    names = collections.defaultdict(list)
+    try:
+        for name in sorted(os.listdir(folder)):
+            names[name.lower()].append(os.path.join(folder, name))
+    except OSError as error:  # it has vanished
+        warn(f"cannot look for sidecars in {folder}: {reason(error)}")
+    for name in list(names):
+        first = re.sub(r"_\d\d(\.[^.]+\.xmp)$", r"\1", name)
+        if first != name and name[:-4] not in names:
+            names[first] += names[name]
+    return names
 
 
 # ------------------------------------------------------------------------------------------------

@@ -1614,7 +1614,10 @@ def with_twins(findings, team):
     start = functools.partial(team.digest, function=digest_start)
     whole = functools.partial(team.digest, function=digest_whole)
     for key in (size_of, start, whole):
-        groups = [part for group in groups if len(group) > 1 for part in grouped(group, key)]
+        groups = [group for group in groups if len(group) > 1]
+        files = list(itertools.chain(*groups))
+        keys = dict(zip(files, team.map(key, files), strict=True))
+        groups = [part for group in groups for part in grouped(group, keys.get)]
     for first, *others in groups:
         for path in others:
             twins[first], twins[path] = others[0], first

@@ -262,7 +262,7 @@ def test_a_second_disk_with_the_same_photographs_copies_nothing_twice(tree):
     done = tree.run(*copy, needles="second", **options)
     assert done.status == 0 and done.printed == []
     assert told(done.err) == [1, 0, 0, 0]
-    assert "Feier: 5 of 6 found" in done.err
+    assert "1 of 6 lacking: Feier" in done.err
     assert names(tree.path / "to-import")[0] == "Feier/60.jpg"
     assert len(names(tree.path / "to-import")) == 6
 
@@ -553,7 +553,7 @@ def test_needles_that_are_no_files_hold_nothing_up(tree):
         "x/a.nef", "x/folder.jpg/b.nef", "x/folder.mov/b.nef", "x/folder.nef/b.nef"
     ]  # fmt: skip
     assert told(err) == [4, 0, 0, 0]
-    assert err.count("[WARN] cannot read ") == 6
+    assert err.count("[WARN] cannot read ") == 3 and "and 3 more that can't be read" in err
 
 
 @pytest.mark.skipif(not linux, reason="links and pipes as Linux has them")
@@ -972,7 +972,7 @@ def test_a_backup_that_is_gone_before_the_copying_is_no_success(tree):
     harm = "os.rename('needles', 'gone')"
     done = tree.run(*COPY, env=harmed(tree, harm, "hashes for needles"))
     assert done.status == 2 and names(tree.path / "to") == []
-    assert "is the backup's disk still connected?; 0 of 30" in done.warned[-1]
+    assert done.warned[-1] == "[ERROR] needles is gone; is the disk still connected?"
 
 
 @pytest.mark.skipif(not linux, reason="mounts as Linux does")
@@ -1217,7 +1217,9 @@ def test_an_interruption_at_any_moment_leaves_whole_files(tree):
         assert "Traceback" not in err
         if run.returncode:
             ended.append(kind)
-            assert kind == signal.SIGKILL or err.endswith("[ERROR] interrupted\n")
+            assert kind == signal.SIGKILL or err.endswith(
+                "[ERROR] interrupted; with --cache the next run goes on\n"
+            )
         found = copies()
         # Without links a kill may leave a claim to a name, which then gets a number.
         assert all(each == wanted[name.replace(" (2)", "")] for name, each in found.items())

@@ -18,6 +18,7 @@ import time
 import cv2
 import pytest
 
+import forking
 from conftest import (
     RAW,
     command,
@@ -141,7 +142,7 @@ def test_a_cache_serves_a_run_from_another_directory(needles):
     needles.run("--cache", "cache")
     without_contents((needles.path / "haystack").rglob("*.jpg"))
     arguments = ["-a", "../haystack", "-n", "../needles", "--cache", "../cache"]
-    done = subprocess.run(
+    done = forking.run(
         command(*arguments, "--report", "table.csv"),
         cwd=inside,
         capture_output=True,

@@ -64,6 +64,7 @@ def run(arguments, cwd=None, capture_output=False, text=False, check=False, time
 
 
 def forked(arguments, cwd, mode, timeout):
+    """Return or raise what a call does that a server is asked for; mode is that of its streams."""
     call = json.dumps([os.fspath(cwd), [os.fsdecode(each) for each in arguments[1:]]]).encode()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     (out, child_out), (err, child_err) = os.pipe(), os.pipe()
@@ -79,6 +80,8 @@ def forked(arguments, cwd, mode, timeout):
             status = int(ours.recv(99))
         except TimeoutError:
             os.kill(child, signal.SIGKILL)
+            ours.settimeout(None)
+            ours.recv(99)  # so that whoever tells its status finds somebody there
             raise subprocess.TimeoutExpired(arguments, timeout) from None
     return subprocess.CompletedProcess(arguments, status, *(each.result() for each in streams))
 

@@ -55,8 +55,9 @@ def test_a_fork_raises_what_a_process_of_its_own_does(tree, forks):
             call = command("-a", "haystack", "-n", "needles")
             run(call, cwd=tree.path, capture_output=True, timeout=0.001)
     assert len(forks) == 2
-    # and the next call is none the worse
-    assert tree.run().status == 0 and len(forks) == 3
+    for _ in range(2):  # and the next calls, of the one server and the other, are none the worse
+        assert tree.run().status == 0
+    assert len(forks) == 4
 
 
 def test_what_a_fork_might_hide_has_a_process_of_its_own(tree, forks, monkeypatch):

@@ -15,12 +15,9 @@ import numpy as np
 import pytest
 
 import forking
-from forking import SCRIPT, TOP
-
-sys.path.insert(0, str(TOP))
-
 from hash_and_search import decode, prints, to_grey
 
+SCRIPT, TOP = forking.SCRIPT, forking.TOP
 rng = np.random.default_rng(11)
 VIDEO, RAW = b"\0\0\0\x14ftypqt  " + rng.bytes(100_000), b"II*\0" + rng.bytes(50_000)
 REPORTS = ("--report", "list.txt", "--report", "table.csv", "--report", "page.html")

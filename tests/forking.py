@@ -8,6 +8,7 @@ and on macOS, some of whose libraries do not bear one.
 import atexit
 import concurrent.futures
 import functools
+import importlib
 import itertools
 import json
 import os
@@ -28,11 +29,8 @@ def environment():
 
 @functools.cache
 def servers():
-    """Two, to be asked in turn, and the environment that they have.
-
-    Each orders sets in its own way, as two runs of Python do.
-    """
-    return itertools.cycle([start_server(), start_server()]), environment()
+    """Two, to be asked in turn: each orders sets in its own way, as two runs of Python do."""
+    return itertools.cycle([start_server(), start_server()])
 
 
 def start_server():
@@ -54,7 +52,7 @@ def stop_server(calls, process):
 def run(arguments, cwd=None, capture_output=False, text=False, check=False, timeout=None, **more):
     """Return and raise what subprocess.run does."""
     is_plain = list(arguments[:2]) == [sys.executable, SCRIPT] and capture_output and not more
-    if not (sys.platform == "linux" and is_plain and environment() == servers()[1]):
+    if not (sys.platform == "linux" and is_plain and environment() == STARTED):
         more.update(cwd=cwd, capture_output=capture_output, text=text, timeout=timeout)
         return subprocess.run(arguments, check=check, **more)
     done = forked(arguments, cwd or os.getcwd(), "r" if text else "rb", timeout)
@@ -69,7 +67,7 @@ def forked(arguments, cwd, mode, timeout):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     (out, child_out), (err, child_err) = os.pipe(), os.pipe()
     with theirs:
-        socket.send_fds(next(servers()[0]), [call], [0, child_out, child_err, theirs.fileno()])
+        socket.send_fds(next(servers()), [call], [0, child_out, child_err, theirs.fileno()])
     os.close(child_out)
     os.close(child_err)
     with ours, concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -127,3 +125,7 @@ if __name__ == "__main__":
     sys.modules["__main__"] = types.ModuleType("__main__")
     sys.modules["__main__"].__file__ = str(SCRIPT)
     exec(code, vars(sys.modules["__main__"]))
+else:
+    sys.path.insert(0, str(TOP))
+    importlib.import_module("hash_and_search")  # which sets what OpenCV and NumPy read
+    STARTED = environment()

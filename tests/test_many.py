@@ -37,6 +37,15 @@ LIMIT = 30  # seconds: what goes wrong is told within 20, and slow machines have
 PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
 
+@pytest.fixture(autouse=True)
+def environment():
+    """Dask leaves in it what it sets for its workers, and then no call would fork."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture
 def needles(tree):
     for seed in range(30):

@@ -6,7 +6,6 @@ import pathlib
 import re
 import sqlite3
 import struct
-import subprocess
 import sys
 import zlib
 from types import SimpleNamespace
@@ -15,12 +14,10 @@ import cv2
 import numpy as np
 import pytest
 
-TOP = pathlib.Path(__file__).resolve().parent.parent
-SCRIPT = TOP / "hash_and_search.py"
-sys.path.insert(0, str(TOP))
+import forking
+from hash_and_search import decode, prints, to_grey
 
-from hash_and_search import decode, prints, to_grey  # noqa: E402
-
+SCRIPT, TOP = forking.SCRIPT, forking.TOP
 rng = np.random.default_rng(11)
 VIDEO, RAW = b"\0\0\0\x14ftypqt  " + rng.bytes(100_000), b"II*\0" + rng.bytes(50_000)
 REPORTS = ("--report", "list.txt", "--report", "table.csv", "--report", "page.html")
@@ -193,7 +190,7 @@ def tree(tmp_path):
 
     def run(*options, haystack=("haystack",), needles="needles", timeout=300, **more):
         arguments = command("--haystack", *haystack, "--needles", needles, *options)
-        done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, timeout=timeout, **more)
+        done = forking.run(arguments, cwd=tmp_path, capture_output=True, timeout=timeout, **more)
         streams = done.stdout, done.stderr
         out, err = (os.fsdecode(each).replace(os.linesep, "\n") for each in streams)
         assert "Traceback" not in err

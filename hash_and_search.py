@@ -386,7 +386,7 @@ class BytesOnlyError(Exception):
     """Says why only its bytes can tell whether a file has a copy."""
 
 
-def open_picture(path, colours=False):
+def open_picture(path, colours=False, least=0):
     """Return the image, the whole size and the bytes of the photograph at path, as decode does.
 
     Raises OSError, MemoryError, cv2.error, ValueError or BytesOnlyError.
@@ -395,7 +395,7 @@ def open_picture(path, colours=False):
     with room_for(size, 2**26):
         data = read(path, size)
         with room_for(pixels_of(data), 2**25):
-            return *decode(data, colours), data
+            return *decode(data, colours, least), data
 
 
 def room_for(need, most):
@@ -450,17 +450,18 @@ def pixels_of(data):
     return math.inf
 
 
-def decode(data, colours=False):
+def decode(data, colours=False, least=0):
     """Decode a photograph's bytes into an upright image and its whole (width, height) in pixels.
 
     The image is uint8: greyscale (height, width), or with colours BGR (height, width, 3). That of
-    a large JPEG is reduced. Raises ValueError, cv2.error, or BytesOnlyError.
+    a large JPEG is reduced, to no fewer than least pixels. Raises ValueError, cv2.error, or
+    BytesOnlyError.
     """
     decoder = next(decoder for is_it, decoder in DECODERS if is_it(data))
-    return decoder(data, colours)
+    return decoder(data, colours, least)
 
 
-def decode_any(data, colours):
+def decode_any(data, colours, _):
     """Decode what OpenCV decodes. Raises BytesOnlyError for more than one picture."""
     refuse_what_takes_all_memory(data)
     if has_more_pages(data) or re.match(rb"P[1-7]\s", data):  # of PBM to PAM nothing tells
@@ -560,6 +561,12 @@ def shrunk(image, most):
     return resized(image, (max(1, round(wide * scale)), max(1, round(high * scale))))
 
 
+def shrunk_to(image, most):
+    """Shrink an image to so many pixels."""
+    scale = math.sqrt(most / (image.shape[0] * image.shape[1]))
+    return shrunk(image, max(1, int(scale * max(image.shape[:2])))) if scale < 1 else image
+
+
 def resized(image, size):
     """Bring an image to a size (width, height) without aliasing."""
     scales = [side / whole for side, whole in zip(size, image.shape[1::-1], strict=True)]
@@ -572,29 +579,30 @@ def to_grey(image):
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
 
 
-def decode_jpeg(data, colours):
+def decode_jpeg(data, colours, least):
     """Decode a JPEG, as small as its shorter side keeps 256 pixels; with 128 copies are lost."""
     header = jpeg_header(data)
-    shorter = min(header.width, header.height)
-    scale = next(scale for scale in REDUCED if scale == 1 or shorter > 255 * scale)
+    high, wide = header.height, header.width
+    most = math.sqrt(high * wide / max(least, 1))
+    scales = (scale for scale in REDUCED if min(high, wide) > 255 * scale and scale <= most)
+    scale = next(scales, 1)
     is_whole = data.rfind(JPEG_END) > header.scan
     if header.is_progressive:
         if not is_whole:  # it decodes, but blurred
             raise ValueError("the end of the file is missing, and so the picture is blurred")
         if data.count(JPEG_SCAN) > MOST_SCANS:  # 3,000 took 55 seconds
             raise ValueError(f"a JPEG of more than {MOST_SCANS} scans")
-    image = imdecode(data, REDUCED[scale][colours])
+    image = imdecode(data, REDUCED[scale][colours] | cv2.IMREAD_IGNORE_ORIENTATION)
     if not is_whole:
         # libjpeg fills what is missing with grey 128; two stumps would look like copies.
         thin = 8 // scale  # a row of blocks
         for edge in (image[-thin:], image[:thin], image[:, -thin:], image[:, :thin]):
             if (edge == 128).all():
                 raise ValueError("the end of the file is missing, and with it part of the picture")
-    high, wide = image.shape[:2]
-    size = (header.width, header.height) if header.width else (wide, high)
-    if (size[0] - size[1]) * (wide - high) < 0:  # it was stored on its side
-        size = size[::-1]
-    return image, size
+    high, wide = (high, wide) if high * wide else image.shape[:2]
+    image = image[: round(high / scale), : round(wide / scale)]  # what is beyond is padding
+    turn = UPRIGHT.get(exif_of(data).get(ORIENTATION), 0)
+    return turned(image, turn), (high, wide) if TURNS[turn][0] else (wide, high)
 
 
 class JpegHeader(typing.NamedTuple):
@@ -607,22 +615,59 @@ class JpegHeader(typing.NamedTuple):
 def jpeg_header(data):
     """Return the JpegHeader of a JPEG's own frame, empty where there is none.
 
-    Walks the segments: a preview in the EXIF segment has a frame header of its own, and comes
-    first. Source: ITU-T T.81, annex B.
+    A preview in the EXIF segment has a frame header of its own, and comes first.
     """
-    place, frame = 2, (0, 0, False)
-    while data[place : place + 1] == b"\xff" and place < len(data) - 9:
-        kind = data[place + 1]
-        if kind == 0xFF:  # a fill byte
-            place += 1
-            continue
+    frame = (0, 0, False)
+    for kind, place, _ in segments(data):
         if kind == 0xDA:
             return JpegHeader(*frame, place)
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
             high, wide = struct.unpack_from(">HH", data, place + 5)
             frame = wide, high, kind in (0xC2, 0xC6, 0xCA, 0xCE)
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
     return JpegHeader()
+
+
+def segments(data):
+    """Yield (kind, start, end) of a JPEG's segments up to its first scan (ITU-T T.81, annex B)."""
+    place = 2
+    while data[place : place + 1] == b"\xff" and place < len(data) - 9:
+        kind, end = data[place + 1], place + 1  # of a fill byte
+        if kind != 0xFF:
+            end = place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+            yield kind, place, end
+        place = len(data) if kind == 0xDA else end
+
+
+ORIENTATION, EXIF = 0x112, 0x8769  # tags; the second leads to another directory
+UPRIGHT = {2: 1, 3: 3, 4: 2, 5: 4, 6: 5, 7: 7, 8: 6}  # {orientation: place in TURNS}
+
+
+def exif_of(data):
+    """Return {tag: bytes} of the texts of a file's EXIF, or of a TIFF, and its ORIENTATION.
+
+    It may stand anywhere: behind the picture in a PNG, a WebP or a HEIC. Source: EXIF 2.32 (CIPA
+    DC-008), section 4.6.
+    """
+    data = data[: jpeg_header(data).scan] if data.startswith(JPEG_START) else data
+    if data[:4] not in (b"II*\0", b"MM\0*"):
+        starts = data.find(b"II*\0\x08\0\0\0"), data.find(b"MM\0*\0\0\0\x08")
+        data = data[min((start for start in starts if start >= 0), default=len(data)) :]
+    order, found, links = ">" if data.startswith(b"MM") else "<", {}, [4]
+    with contextlib.suppress(struct.error):  # it is damaged, or there is none
+        for link in links:
+            (place,) = struct.unpack_from(order + "I", data, link)
+            (count,) = struct.unpack_from(order + "H", data, place)
+            for entry in range(place + 2, place + 2 + 12 * count, 12):
+                tag, kind, length = struct.unpack_from(order + "HHI", data, entry)
+                (value,) = struct.unpack_from(order + "IH"[kind == 3], data, entry + 8)
+                if tag == EXIF and len(links) == 1:
+                    links.append(entry + 8)
+                elif tag == ORIENTATION:
+                    found[tag] = value
+                elif kind == 2:
+                    start = value if length > 4 else entry + 8
+                    found[tag] = data[start : start + min(length, 99)]
+    return found
 
 
 def holds_more(data):
@@ -647,7 +692,7 @@ def is_heif(data):
     return bool(brands & HEIF) and not brands & {b"avif", b"avis"}
 
 
-def decode_heif(data, colours):
+def decode_heif(data, colours, _):
     if not (heif := pillow_heif()):
         raise BytesOnlyError("a HEIC, and pillow-heif is not installed")
     # What is cut off decodes into flat green, without an error.
@@ -726,7 +771,7 @@ def most_pixels():
 
 # With any of these the cache's recipe changes, and so it does with how a file is decoded. Versions
 # of OpenCV set some formats upright differently.
-RECIPE = f"6, OpenCV {cv2.__version__}"
+RECIPE = f"7, OpenCV {cv2.__version__}"
 # "Brighter" means by more than a quarter of a grey level from one column to the next: with less,
 # the noise of JPEG decides on flat ground; half a level costs copies of less contrast.
 RAMP = 0.25 * np.arange(9, dtype=np.float32)
@@ -797,7 +842,7 @@ def prints(grey, count=1):
 def turned(image, turn):
     """Turn an image by the number of one of TURNS."""
     is_transposed, down, across = TURNS[turn]
-    image = image.swapaxes(0, 1) if is_transposed else image
+    image = cv2.transpose(image) if is_transposed else image
     return np.ascontiguousarray(image[::down, ::across])
 
 
@@ -819,9 +864,11 @@ def is_plain_hash(value):
 # ------------------------------------------------------------------------------------------------
 
 BATCH = 16  # files a task; of small files, eight cost 4 % more time, four a tenth
-VIEW = 512  # pixels of the longer side
+VIEW = 2**19  # pixels of grey; as many as a second look at a photograph wants
 DEFAULT_JOBS = os.cpu_count() or 1  # one more makes runs on small pictures a tenth slower
+SAMPLE = 192  # pixels a side
 TIME = re.compile(rb"((?:19|20)\d\d):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)")
+TIMES = {0x132: 0x9290, 0x9003: 0x9291, 0x9004: 0x9292}  # tags, and of what is below a second
 # {how to hash: number of Prints}: a needle's second one is for its look-alikes.
 WAYS = {"article": 1, "library": 1, "needle": 2, "rotated": len(TURNS)}
 # What is raised where a cache or a worker holds something else than an answer.
@@ -830,30 +877,54 @@ ODD = TypeError, ValueError, AttributeError, OverflowError, RecursionError, stru
 
 @dataclasses.dataclass(eq=False)
 class View:
-    """What a look wants of a picture: no more than VIEW pixels a side."""
+    """What a look wants of a picture, in less memory than the picture."""
 
-    image: np.ndarray  # uint8, greyscale (height, width) or BGR (height, width, 3)
+    grey: np.ndarray  # uint8 (height, width)
+    colours: np.ndarray  # float32 (3, 16, 16): b, a and L of Lab; 0 is neutral, and middle grey
     size: tuple = (0, 0)  # the whole picture's (width, height)
+    path: str = ""
     times: frozenset = frozenset()  # when it was taken, by its EXIF: datetimes, of any of its tags
+    coded: int = 0  # how many bytes a JPEG's scans take
+    turn: int = 0  # the number of one of TURNS
 
-    @functools.cached_property
-    def grey(self):
-        return to_grey(self.image)
-
-    @functools.cached_property
-    def colours(self):
-        """Float32 (3, 256): b, a and L of Lab in 16 x 16 boxes; 0 is neutral, and middle grey."""
-        if self.image.ndim == 2:
-            return np.zeros((3, 256), np.float32)
-        # A sample of the pixels takes a tenth of the time of all.
-        sample = cv2.resize(self.image, (96, 96), interpolation=cv2.INTER_NEAREST)
-        boxes = cv2.resize(sample, (16, 16), interpolation=cv2.INTER_AREA)
-        colours = cv2.cvtColor(boxes, cv2.COLOR_BGR2LAB).reshape(256, 3).T[::-1]
-        return colours.astype(np.float32) - 128
+    @classmethod
+    def of(cls, image, size=(0, 0), path="", data=b""):
+        """Return the View of a uint8 image, greyscale (height, width) or BGR."""
+        scan = jpeg_header(data).scan if data.startswith(JPEG_START) else len(data)
+        facts = size, path, times_in(data), len(data) - scan
+        return cls(to_grey(image), colours_of(image), *facts)
 
     def turned(self, turn):
         """Return the View by the number of one of TURNS."""
-        return dataclasses.replace(self, image=turned(self.image, turn)) if turn else self
+        if not turn:
+            return self
+        grey, colours = turned(self.grey, turn), [turned(each, turn) for each in self.colours]
+        size = self.size[::-1] if TURNS[turn][0] else self.size
+        facts = {"grey": grey, "colours": np.array(colours), "size": size, "turn": turn}
+        return dataclasses.replace(self, **facts)
+
+    @functools.cached_property
+    def is_flat(self):
+        """Whether much of it is of one level, as of papers and screens, with small writing."""
+        levels = cv2.calcHist([self.grey], [0], None, [256], [0, 256])
+        return 9 * cv2.blur(levels, (1, 9)).max() > FLAT * self.grey.size
+
+    def detailed(self, least):
+        """Return the grey of least pixels or more, if the picture has as many."""
+        if self.grey.size >= min(least, math.prod(self.size)):
+            return self.grey
+        return turned(open_picture(self.path, least=least)[0], self.turn)
+
+
+def colours_of(image):
+    """Return the colours of a View, neutral for a greyscale image."""
+    if image.ndim == 2:
+        return np.zeros((3, 16, 16), np.float32)
+    # A sample of the pixels takes a tenth of the time of all.
+    sample = cv2.resize(image, (SAMPLE, SAMPLE), interpolation=cv2.INTER_NEAREST)
+    boxes = cv2.resize(sample, (16, 16), interpolation=cv2.INTER_AREA)
+    colours = cv2.cvtColor(boxes, cv2.COLOR_BGR2LAB).transpose(2, 0, 1)[::-1]
+    return colours.astype(np.float32) - 128
 
 
 class Photo(typing.NamedTuple):
@@ -873,14 +944,18 @@ def hash_photo(question, keeps_view):
     if way == "article":
         image = imdecode(read(path, checked_size(path)))
         return Photo(path, image.shape[1::-1], (Print(dhash(image), 0, "00" * 72),))
+    is_needle = WAYS[way] > 1
     try:
-        image, size, data = open_picture(path, colours=WAYS[way] > 1)
-        if WAYS[way] > 1 and holds_more(data):
+        image, size, data = open_picture(path, is_needle, VIEW if is_needle else 0)
+        if is_needle and holds_more(data):
             raise BytesOnlyError("it holds several pictures, or a video")
     except BytesOnlyError as why:
         return Photo(path, only_bytes=str(why))
-    found = tuple(prints(to_grey(image), WAYS[way]))
-    view = View(shrunk(image, VIEW), size, times_in(data)) if keeps_view and WAYS[way] > 1 else None
+    view, grey = None, to_grey(image)
+    if keeps_view and is_needle:
+        view = View.of(image, size, path, data)
+        view.grey = shrunk_to(grey, VIEW)
+    found = tuple(prints(grey, WAYS[way]))
     return Photo(path, size, found, "" if found else "it is blank", view=view)
 
 
@@ -899,13 +974,16 @@ def checked_photo(row, _):
 
 
 def times_in(data):
-    """Return the datetimes that stand in the first 64 KB of a file with EXIF."""
-    start = data[: 2**16]
-    times = set()
-    for found in TIME.findall(start) if b"Exif" in start else ():
-        with contextlib.suppress(ValueError):
-            times.add(datetime.datetime(*map(int, found)))
-    return frozenset(times)
+    """Return when a picture was taken: datetimes, with their fraction of a second if known."""
+    exif, times = exif_of(data), set()
+    for tag, fraction in TIMES.items():
+        part = exif.get(fraction, b"").rstrip(b"\0 ")
+        part = float(b"0." + part) if part.isdigit() else 0
+        for found in TIME.findall(exif.get(tag, b"")):
+            with contextlib.suppress(ValueError):
+                taken = datetime.datetime(*map(int, found))
+                times.add(taken + datetime.timedelta(seconds=part))
+    return frozenset(times - {each.replace(microsecond=0) for each in times if each.microsecond})
 
 
 class Question(typing.NamedTuple):
@@ -1472,6 +1550,8 @@ COLOURED = 4  # units of Lab, or more: the spread of colours that must go togeth
 COLOURS = 0.5  # their correlation
 STRAYED = 13  # units of Lab by which a box may stray; copies and edits have 10, damage from 16 on
 GREY, HAS_COLOUR = 3, 6  # units of Lab: no box of 16 x 16 has more; one box has as much
+FLAT = 0.35  # of the pixels, within 4 levels of one
+DIFFERENT = 50  # grey levels, in a window of the second look; copies have 6, in the median
 SHOT = 60  # seconds: pictures that are nearer, and not of one time, are two shots of a burst
 
 
@@ -1487,10 +1567,8 @@ def look(question, _):
     needle, lesser = question.view or view_of(path), ()
     for place, (path, turn) in enumerate(zip(candidates, question.details, strict=True)):
         with contextlib.suppress(OSError, MemoryError, ValueError, BytesOnlyError, cv2.error):
-            other = view_of(path)
-            if are_shots(needle.times, other.times):
-                continue
-            if is_same_picture(needle.turned(turn), other):
+            other = view_of(path, min(VIEW, math.prod(needle.size) // 4))
+            if shows_the_same(needle.turned(turn), other):
                 if not (why := why_lesser(needle, other)):
                     return place, *other.size, ""
                 lesser = lesser or (place, *other.size, why)
@@ -1509,9 +1587,37 @@ def checked_look(row, question):
     return tuple(row)
 
 
-def view_of(path):
-    image, size, data = open_picture(path, colours=True)
-    return View(shrunk(image, VIEW), size, times_in(data))
+def view_of(path, least=VIEW):
+    image, size, data = open_picture(path, True, least)
+    return View.of(image, size, path, data)
+
+
+def shows_the_same(one, two):
+    """Whether two Views are of one picture, by their files and by what they show."""
+    if one.coded and one.coded == two.coded and coded_of(one.path) == coded_of(two.path):
+        return True
+    if not (is_same_picture(one, two) and details_agree(one, two)):
+        return False
+    return not are_shots(one.times, two.times) or have_same_pixels(one, two)
+
+
+def coded_of(path):
+    """Return what of a JPEG tells what it shows, its orientation and its coded picture.
+
+    Of the APPn and COM segments that is Adobe's, which tells what the colours mean.
+    """
+    data = read(path, checked_size(path))
+    kept = [
+        data[start:end]
+        for kind, start, end in segments(data)
+        if kind == 0xEE or not (0xE0 <= kind <= 0xEF or kind == 0xFE)
+    ]
+    return exif_of(data).get(ORIENTATION), kept, data[jpeg_header(data).scan :]
+
+
+def have_same_pixels(*views):
+    one, two = (open_picture(each.path, True, math.inf)[0] for each in views)
+    return np.array_equal(turned(one, views[0].turn), two)
 
 
 def is_same_picture(one, two):
@@ -1524,6 +1630,25 @@ def is_same_picture(one, two):
     return levels_agree(*greys) and structures_agree(*greys) and colours_agree(one, two)
 
 
+def details_agree(one, two):
+    """Whether two Views nowhere differ strongly, once their levels are fitted: the second look.
+
+    At half the smaller picture's sides: a window of 4 x 4 pixels is one of 8 x 8 of its own.
+    """
+    smaller = min(one.size, two.size, key=math.prod)
+    most, finer = (4 * VIEW, 2) if one.is_flat else (VIEW, 0.98)
+    scale = min(0.5, math.sqrt(most / math.prod(smaller)))
+    size = tuple(max(1, round(side * scale)) for side in smaller)
+    greys = (each.detailed(finer * math.prod(size)) for each in (one, two))
+    image, other = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in greys)
+    (mean, spread), (other_mean, other_spread) = mean_and_spread(image), mean_and_spread(other)
+    gain = gain_for(spread, other_spread)
+    shift = other_mean - gain * mean
+    differences = cv2.addWeighted(image, gain, other, -1, shift, dtype=cv2.CV_16S)
+    least, most, *_ = cv2.minMaxLoc(cv2.blur(differences, (4, 4)))
+    return max(-least, most) <= min(DIFFERENT, other_spread)
+
+
 def levels_agree(image, other):
     """Whether no part of the picture, in 9 x 8 boxes, is much brighter in one of two greys."""
     levels, others = (box_means(cv2.integral(each), 9, 8) for each in (image, other))
@@ -1532,6 +1657,7 @@ def levels_agree(image, other):
     if np.abs(fitted - (others - other_mean)).max() > MOST_APART * other_spread:
         return False
     are_plain = any(is_plain_hash(dhash(each - RAMP)) for each in (levels, others))
+    are_plain = are_plain and min(np.abs(standing_out(each)).max() for each in (image, other)) < 12
     # Of skies nothing else tells: one may be brighter than the other, and not steeper.
     return not are_plain or np.ptp(levels - others) <= max(2, np.ptp(levels) / 12)
 
@@ -1579,7 +1705,8 @@ def colours_agree(*views):
     """Whether the colours of two Views go together, where both have some."""
     if min(np.abs(each.colours[:2]).max() for each in views) <= GREY:
         return True
-    one, two = (each.colours - each.colours.mean(1, keepdims=True) for each in views)
+    one, two = (each.colours.reshape(3, 256) for each in views)
+    one, two = (each - each.mean(1, keepdims=True) for each in (one, two))
     one, two = sorted((one, two), key=lambda each: np.vdot(each[:2], each[:2]))
     spreads = [math.sqrt(np.vdot(each[:2], each[:2]) / 512) for each in (one, two)]
     product = np.vdot(one[:2], two[:2]) / 512
@@ -1594,10 +1721,12 @@ def colours_agree(*views):
 
 def are_shots(times, others):
     """Whether two pictures were taken at different times within a minute: shots of one burst."""
-    if not times or not others or times & others:
-        return False
-    apart = min(abs(one - other) for one in times for other in others)
-    return apart < datetime.timedelta(seconds=SHOT)
+    apart = [datetime.timedelta(days=1)]
+    for one, other in itertools.product(times, others):
+        if not (one.microsecond and other.microsecond):  # of one the fraction is not known
+            one, other = one.replace(microsecond=0), other.replace(microsecond=0)
+        apart.append(abs(one - other))
+    return datetime.timedelta(0) < min(apart) < datetime.timedelta(seconds=SHOT)
 
 
 def why_lesser(needle, other):

@@ -101,7 +101,7 @@ def decoded(tree, *options, **more):
 
 
 def is_same_picture(image, other):
-    return hash_and_search.is_same_picture(View(image), View(other))
+    return hash_and_search.is_same_picture(View.of(image), View.of(other))
 
 
 def is_refused_by(rule, image, other, monkeypatch):

@@ -946,7 +946,7 @@ def hash_photo(question, keeps_view):
         return Photo(path, image.shape[1::-1], (Print(dhash(image), 0, "00" * 72),))
     is_needle = WAYS[way] > 1
     try:
-        image, size, data = open_picture(path, is_needle, VIEW if is_needle else 0)
+        image, size, data = open_picture(path, is_needle)
         if is_needle and holds_more(data):
             raise BytesOnlyError("it holds several pictures, or a video")
     except BytesOnlyError as why:

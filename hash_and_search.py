@@ -386,6 +386,10 @@ class BytesOnlyError(Exception):
     """Says why only its bytes can tell whether a file has a copy."""
 
 
+class MissingPackageError(BytesOnlyError):
+    """Says what package would decode the file; kept in no cache, as it may be installed."""
+
+
 def open_picture(path, colours=False, least=0):
     """Return the image, the whole size and the bytes of the photograph at path, as decode does.
 
@@ -473,16 +477,20 @@ def decode_any(data, colours, _):
     if code >= 0 and data.find(JPEG_END, code) < 0:  # it decodes, but blurred
         raise ValueError("the end of the file is missing, and so the picture is blurred")
     # Reduced reading of these aliases, and libpng's own conversion to grey is biased: read colours.
-    pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR, range=(0, 2))[1]
+    flags = cv2.IMREAD_UNCHANGED if may_be_transparent(data) else cv2.IMREAD_COLOR
+    pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), flags, range=(0, 2))[1]
     if not pages:
         raise ValueError(NOT_DECODED)
     if len(pages) > 1:
         raise BytesOnlyError("it holds several pictures")
     size, image = pages[0].shape[1::-1], shrunk(pages[0], 2**13)
     del pages  # makes room for a plain picture to be decoded again
+    if flags == cv2.IMREAD_UNCHANGED:
+        turn = 0 if is_tiff(data) else UPRIGHT.get(exif_of(data).get(ORIENTATION), 0)
+        image, size = turned(laid_on_grey(image), turn), size[:: -1 if TURNS[turn][0] else 1]
     grey = to_grey(image)
-    if is_plain(grey) and hides_something(data):
-        raise BytesOnlyError("it looks plain, and has transparency or 16 bits")
+    if is_plain(grey) and has_more_bits(data):
+        raise BytesOnlyError("it looks plain, and has 16 bits")
     return image if colours else grey, size
 
 
@@ -544,12 +552,38 @@ def has_more_pages(data):
     return number(first + 2 + 12 * number(first, 2), 4) > 0
 
 
-def hides_something(data):
-    """Whether a picture has transparency, or more than 8 bits, which its plain colours hide."""
-    whole = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if whole.dtype != np.uint8:
-        return True
-    return whole.ndim == 3 and whole.shape[2] in (2, 4) and whole[:, :, -1].min() < 255
+def has_more_bits(data):
+    """Whether a picture has more than the 8 bits of which its plain colours are made."""
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED).dtype != np.uint8
+
+
+def may_be_transparent(data):
+    """Whether a PNG, a WebP or a TIFF may have transparency, by its header."""
+    if data.startswith(b"\x89PNG"):
+        return data[25:26] in (b"\4", b"\6") or b"tRNS" in data[: data.find(b"IDAT")]
+    if data[8:12] == b"WEBP":
+        place = {b"VP8X": 20, b"VP8L": 24}.get(data[12:16], len(data))
+        return bool(sum(data[place : place + 1]) & 16)
+    return is_tiff(data) and exif_of(data).get(SAMPLES) in (2, 4)
+
+
+def is_tiff(data):
+    return data[:4] in (b"II*\0", b"MM\0*")
+
+
+def laid_on_grey(image):
+    """Lay a BGRA image on middle grey, so that another outline is another picture: uint8 BGR.
+
+    What has no fourth channel, of transparency, is only brought to uint8 BGR.
+    """
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.ndim == 2:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    colours, alpha = image[:, :, :3], image[:, :, 3:]
+    if alpha.min(initial=255) == 255:
+        return np.ascontiguousarray(colours)
+    return np.rint(128 + (colours - np.float32(128)) * (alpha / np.float32(255))).astype(np.uint8)
 
 
 def shrunk(image, most):
@@ -638,18 +672,19 @@ def segments(data):
         place = len(data) if kind == 0xDA else end
 
 
-ORIENTATION, EXIF = 0x112, 0x8769  # tags; the second leads to another directory
+TEXT, SHORT = 2, 3  # kinds of values in EXIF
+ORIENTATION, SAMPLES, EXIF = (0x112, SHORT), (0x115, SHORT), 0x8769  # the last is a directory's
 UPRIGHT = {2: 1, 3: 3, 4: 2, 5: 4, 6: 5, 7: 7, 8: 6}  # {orientation: place in TURNS}
 
 
 def exif_of(data):
-    """Return {tag: bytes} of the texts of a file's EXIF, or of a TIFF, and its ORIENTATION.
+    """Return {(tag, kind): value} of the numbers and texts of a file's EXIF, or of a TIFF.
 
     It may stand anywhere: behind the picture in a PNG, a WebP or a HEIC. Source: EXIF 2.32 (CIPA
     DC-008), section 4.6.
     """
     data = data[: jpeg_header(data).scan] if data.startswith(JPEG_START) else data
-    if data[:4] not in (b"II*\0", b"MM\0*"):
+    if not is_tiff(data):
         starts = data.find(b"II*\0\x08\0\0\0"), data.find(b"MM\0*\0\0\0\x08")
         data = data[min((start for start in starts if start >= 0), default=len(data)) :]
     order, found, links = ">" if data.startswith(b"MM") else "<", {}, [4]
@@ -659,14 +694,13 @@ def exif_of(data):
             (count,) = struct.unpack_from(order + "H", data, place)
             for entry in range(place + 2, place + 2 + 12 * count, 12):
                 tag, kind, length = struct.unpack_from(order + "HHI", data, entry)
-                (value,) = struct.unpack_from(order + "IH"[kind == 3], data, entry + 8)
+                (value,) = struct.unpack_from(order + "IH"[kind == SHORT], data, entry + 8)
                 if tag == EXIF and len(links) == 1:
                     links.append(entry + 8)
-                elif tag == ORIENTATION:
-                    found[tag] = value
-                elif kind == 2:
+                if kind == TEXT:
                     start = value if length > 4 else entry + 8
-                    found[tag] = data[start : start + min(length, 99)]
+                    value = data[start : start + min(length, 99)]
+                found.setdefault((tag, kind), value)
     return found
 
 
@@ -684,17 +718,25 @@ def holds_more(data):
 
 
 def is_heif(data):
-    """Whether data is a HEIC or one of its kin, as its first box says (ISO/IEC 23008-12)."""
+    """Whether data is a HEIC or one of its kin, as its first box says."""
+    return bool(brands_of(data) & HEIF) and not is_avif(data)
+
+
+def is_avif(data):
+    return bool(brands_of(data) & {b"avif", b"avis"})
+
+
+def brands_of(data):
+    """Return the brands of an ISO base media file (ISO/IEC 14496-12), none of another."""
     if data[4:8] != b"ftyp":
-        return False
+        return set()
     end = min(int.from_bytes(data[:4], "big"), 256)
-    brands = {data[8:12], *(data[place : place + 4] for place in range(16, end, 4))}
-    return bool(brands & HEIF) and not brands & {b"avif", b"avis"}
+    return {data[8:12], *(data[place : place + 4] for place in range(16, end, 4))}
 
 
 def decode_heif(data, colours, _):
     if not (heif := pillow_heif()):
-        raise BytesOnlyError("a HEIC, and pillow-heif is not installed")
+        raise MissingPackageError("a HEIC, and pillow-heif is not installed")
     # What is cut off decodes into flat green, without an error.
     if not boxes_fit(data):
         raise ValueError("the HEIC is damaged, or its end is missing")
@@ -707,10 +749,36 @@ def decode_heif(data, colours, _):
         whole = np.asarray(picture)
     except (EOFError, IndexError, OSError, RuntimeError, SyntaxError) as error:
         raise ValueError(f"a HEIC that can't be decoded: {error}") from error
-    image = whole if whole.ndim == 2 else np.ascontiguousarray(whole[:, :, :3])
-    if whole.shape[2:] == (4,) and whole[:, :, 3].min() < 255 and is_plain(to_grey(image)):
-        raise BytesOnlyError("it looks plain, and has transparency")
+    image = laid_on_grey(whole)
     return image if colours else to_grey(image), picture.size
+
+
+def decode_avif(data, colours, _):
+    """Decode an AVIF with Pillow, which turns it upright and reads more of them than OpenCV."""
+    refuse_what_takes_all_memory(data)
+    if not (pillow := pillow_avif()):
+        with contextlib.suppress(ValueError):
+            return decode_any(data, colours, 0)
+        raise MissingPackageError("an AVIF, and Pillow is not installed")
+    try:
+        with pillow.Image.open(io.BytesIO(data), formats=["AVIF"]) as picture:
+            if picture.n_frames > 1:
+                raise BytesOnlyError("it holds several pictures")
+            whole = np.asarray(pillow.ImageOps.exif_transpose(picture).convert("RGBA"))
+    except (EOFError, OSError, RuntimeError, SyntaxError) as error:
+        raise ValueError(f"an AVIF that can't be decoded: {error}") from error
+    image = laid_on_grey(cv2.cvtColor(whole, cv2.COLOR_RGBA2BGRA))
+    return image if colours else to_grey(image), image.shape[1::-1]
+
+
+@functools.cache
+def pillow_avif():
+    """Import Pillow, which comes with pillow-heif; None where it is not there, or knows no AVIF."""
+    with LARGE, contextlib.suppress(ImportError):
+        pillow = importlib.import_module("PIL")
+        for name in ("Image", "ImageOps", "features"):
+            importlib.import_module(f"PIL.{name}")
+        return pillow if pillow.features.check("avif") else None
 
 
 @functools.cache
@@ -743,6 +811,7 @@ def boxes_fit(data):
 
 DECODERS = [
     (is_heif, decode_heif),
+    (is_avif, decode_avif),
     (lambda data: data.startswith(JPEG_START), decode_jpeg),
     (bool, decode_any),
 ]
@@ -977,9 +1046,9 @@ def times_in(data):
     """Return when a picture was taken: datetimes, with their fraction of a second if known."""
     exif, times = exif_of(data), set()
     for tag, fraction in TIMES.items():
-        part = exif.get(fraction, b"").rstrip(b"\0 ")
+        part = exif.get((fraction, TEXT), b"").rstrip(b"\0 ")
         part = float(b"0." + part) if part.isdigit() else 0
-        for found in TIME.findall(exif.get(tag, b"")):
+        for found in TIME.findall(exif.get((tag, TEXT), b"")):
             with contextlib.suppress(ValueError):
                 taken = datetime.datetime(*map(int, found))
                 times.add(taken + datetime.timedelta(seconds=part))

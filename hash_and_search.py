@@ -12,26 +12,17 @@ one thing added: the hashes propose, and a look at both pictures decides. From t
   1 Listing        a directory -> the paths of its photographs and videos
   2 Decoding       a file's bytes -> an upright image, and the whole picture's size
   3 Hashing one    an image -> its Prints: a hash of its rows, one of its columns, 72 grey levels
-  4 Hashing many   paths -> a Photo each, from the cache, by threads, or by a cluster's workers
-  5 Searching      Photos -> Findings: the same bytes, candidates by their hashes, the look
+  4 Hashing many   paths -> a Photo each: a Team of threads, a cache, a cluster's workers
+  5 Searching      a needle -> its Finding: the same bytes, candidates by their hashes, the look
   6 Reports        Findings -> Directories, what is said of them, and the files of --report
   7 Copying        Findings -> what the library lacks, copied to a folder
   8 The command    the options, the screen, the exit status
 
 Too rare to earn their lines, and therefore refused: what only transparency or the lowest of 16
-bits show, and PBM to PAM, which may hold several pictures (their bytes are compared); the C
-libraries' own lines on a console of Windows.
+bits show, and PBM to PAM, which may hold several pictures (their bytes are compared); a second page
+of a BigTIFF; the C libraries' own lines on a console of Windows; a word of ours on Ctrl-C while
+Python still imports, or on an OPENCV_IO_MAX_IMAGE_PIXELS that is no number (they tell themselves).
 """
-
-import os
-
-try:
-    import signal
-
-    if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-        signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # while the imports take their time
-except KeyboardInterrupt:
-    os._exit(130)
 
 import argparse
 import base64
@@ -52,6 +43,7 @@ import itertools
 import json
 import logging
 import math
+import os
 import pathlib
 import re
 import shlex
@@ -69,11 +61,6 @@ import typing
 # Admit a panorama of 2**28 pixels; OpenCV's own 2**30 would let a small file take 6 GB of memory.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # read once, at the import
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's own threads would only wait here
-for name in (f"OPENCV_IO_MAX_IMAGE_{what}" for what in ("PIXELS", "WIDTH", "HEIGHT")):
-    limit = os.environ.get(name, "1")
-    if not (limit.isascii() and limit.isdecimal() and 0 < int(limit) < 2**63):
-        print(f"[ERROR] {name} must be a number, not {limit!r}", file=sys.stderr)
-        sys.exit(2)  # OpenCV would abort
 try:
     import cv2
     import numpy as np
@@ -124,22 +111,24 @@ def dhash(image, hashSize=8):
     return int.from_bytes(np.packbits(brighter, bitorder="little").tobytes(), "little")
 
 
-def main():
-    keep_streams_ours()
-    args = parse_arguments()
+def main(arguments=None):
+    """Run the command with a list of arguments, or the program's own, and return its status.
+
+    Raises Ended, a SystemExit that says in one line why, where the run can't go on.
+    """
+    args = parse_arguments(arguments)
     team = Team(args)
 
     info("computing hashes for haystack...")
     start = time.time()
     library, needles = list_all(args)
     haystack = Haystack(library, needles)
-    photos = team.hash_photos(haystack.files, library[0].way)
-    for photo in progress(photos, len(haystack.files), "images"):
+    for photo in progress(team.hash_library(haystack.files), len(haystack.files), "images"):
         haystack.add(photo)
     info(f"processed {haystack.count} images in {time.time() - start:.2f} seconds")
 
     info("computing hashes for needles...")
-    findings = search(needles, haystack, team)
+    findings = search(needles.files, haystack, team)
     directories = by_directory(findings, needles)
 
     info("check the following directories...")
@@ -149,10 +138,10 @@ def main():
 
     results = Results(args, directories, team)
     tell_the_end(results)
-    write_reports(results)
+    are_written = write_reports(results)
     copy_missing(results)
     is_lacking = results.all_of("missing", "unreadable") or needles.unlisted
-    return int(args.exit_code and bool(is_lacking))
+    return int(args.exit_code and bool(is_lacking)) if are_written else 2
 
 
 # ------------------------------------------------------------------------------------------------
@@ -212,7 +201,6 @@ class Listing:
     heic: int = 0  # how many of the files are HEIC
     folders: set = dataclasses.field(default_factory=set)  # what folder_ids says of each folder
     unlisted: list = dataclasses.field(default_factory=list)  # folders that can't be listed
-    way: str = "library"  # one of WAYS to hash its photographs
 
     def name_of(self, folder):
         """Name a folder by its path below root, and root itself by its own name."""
@@ -239,13 +227,14 @@ class Listing:
         while folders:
             folder = folders.pop()
             try:
-                self.folders |= folder_ids(folder)  # those of one that can't be listed, too
+                ids = folder_ids(folder)
+                self.folders |= ids  # those of one that can't be listed, too
                 with os.scandir(folder) as entries:
                     entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
-                if folder_ids(folder) & seen:
+                if ids & seen:
                     warn(f"{folder}: listed already, by another name")
                     continue
-                seen |= folder_ids(folder)
+                seen |= ids
             except OSError as error:
                 warn(f"cannot list {folder}: {error.strerror}")
                 self.unlisted.append(folder)
@@ -310,10 +299,8 @@ def list_all(args):
     by_article = lambda path: path.lower().endswith(paths.image_types)  # noqa: E731
     is_listed = by_article if args.article else kind_of
     ours = {os.path.normcase(os.path.abspath(path)) for path in (*args.report, args.cache or "")}
-    way = "rotated" if args.rotated else "needle"
-    ways = ("article", "article") if args.article else ("library", way)
-    library = [Listing(root, True, way=ways[0]) for root in args.haystack]
-    needles = Listing(args.needles, False, way=ways[1])
+    library = [Listing(root, True) for root in args.haystack]
+    needles = Listing(args.needles, False)
     for listing in (*library, needles):
         listing.fill(is_listed, ours)
         listing.tell_what_is_left_out()
@@ -341,19 +328,18 @@ def is_junction(entry):
     return tag == getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", None)
 
 
-@functools.cache
 def folder_ids(folder):
     """Return the set of what a folder is known by: its real path, and its device and inode."""
-    info = os.stat(folder)
-    inode = {(info.st_dev, info.st_ino)} if info.st_ino else set()  # some drives have none
+    stats = os.stat(folder)
+    inode = {(stats.st_dev, stats.st_ino)} if stats.st_ino else set()  # some drives have none
     return inode | {os.path.normcase(os.path.realpath(folder))}
 
 
 def is_online_only(path):
     """Whether a file lies in a cloud, and is downloaded when it is read: OneDrive, iCloud."""
     with contextlib.suppress(OSError):
-        info = os.stat(path)
-        windows, mac = getattr(info, "st_file_attributes", 0), getattr(info, "st_flags", 0)
+        stats = os.stat(path)
+        windows, mac = getattr(stats, "st_file_attributes", 0), getattr(stats, "st_flags", 0)
         return bool(windows & 0x400000 or mac & 0x40000000)
     return False
 
@@ -362,12 +348,9 @@ def is_online_only(path):
 # 2 Decoding: a file's bytes -> an upright image, and the whole picture's size
 # ------------------------------------------------------------------------------------------------
 
-cv2.setNumThreads(1)  # the photographs are spread over threads, not the pixels of one
-# Having seen this, glibc keeps a picture's memory for the next instead of giving it back, which
-# saves a fifth of the time of small JPEGs.
-np.empty(2**22, np.uint8)
 LARGE = threading.RLock()  # held by the one thread that decodes a large picture: up to 3 GB
 NOT_DECODED = "not an image that OpenCV can decode, or a damaged one"
+NOT_INSTALLED = "is not installed"
 TOO_LARGE = "it has more than {} pixels; raise OPENCV_IO_MAX_IMAGE_PIXELS to read it"
 SEQUENCES = {b"hevc", b"hevx", b"msf1"}
 HEIF = {b"heic", b"heix", b"heim", b"heis", b"mif1"} | SEQUENCES
@@ -384,10 +367,6 @@ REDUCED = {
 
 class BytesOnlyError(Exception):
     """Says why only its bytes can tell whether a file has a copy."""
-
-
-class MissingPackageError(BytesOnlyError):
-    """Says what package would decode the file; kept in no cache, as it may be installed."""
 
 
 def open_picture(path, colours=False, least=0):
@@ -536,18 +515,15 @@ def has_more_pages(data):
     """Whether data is a TIFF whose first directory of a page links to a second.
 
     OpenCV tells of a second page only if it can decode it, and a damaged one is one too.
-    Source: TIFF 6.0, section 2; of BigTIFF, Adobe's and libtiff's notes.
+    Source: TIFF 6.0, section 2.
     """
-    if data[:2] not in (b"II", b"MM"):
+    if data[:4] not in (b"II*\0", b"MM\0*"):
         return False
     order = "little" if data[:2] == b"II" else "big"
 
     def number(place, size):
         return int.from_bytes(data[place : place + size], order)
 
-    if number(2, 2) == 43:  # a BigTIFF
-        first = number(8, 8)
-        return number(first + 8 + 20 * number(first, 8), 8) > 0
     first = number(4, 4)
     return number(first + 2 + 12 * number(first, 2), 4) > 0
 
@@ -736,7 +712,7 @@ def brands_of(data):
 
 def decode_heif(data, colours, _):
     if not (heif := pillow_heif()):
-        raise MissingPackageError("a HEIC, and pillow-heif is not installed")
+        raise BytesOnlyError(f"a HEIC, and pillow-heif {NOT_INSTALLED}")
     # What is cut off decodes into flat green, without an error.
     if not boxes_fit(data):
         raise ValueError("the HEIC is damaged, or its end is missing")
@@ -759,7 +735,7 @@ def decode_avif(data, colours, _):
     if not (pillow := pillow_avif()):
         with contextlib.suppress(ValueError):
             return decode_any(data, colours, 0)
-        raise MissingPackageError("an AVIF, and Pillow is not installed")
+        raise BytesOnlyError(f"an AVIF, and pillow-heif {NOT_INSTALLED}")
     try:
         with pillow.Image.open(io.BytesIO(data), formats=["AVIF"]) as picture:
             if picture.n_frames > 1:
@@ -848,6 +824,7 @@ RAMP = 0.25 * np.arange(9, dtype=np.float32)
 # Measured: smooth pictures have 0 to 8, each of 105 photographs of things 13 or more.
 PLAIN = 12
 BLANK = 16  # grey levels between a plain picture's darkest and brightest box, or fewer
+IS_BLANK = "it is blank"
 # (transposed, then step down, then step across): upright, mirrored, and the six ways on a side.
 TURNS = list(itertools.product((False, True), (1, -1), (1, -1)))
 
@@ -857,7 +834,7 @@ class Print(typing.NamedTuple):
 
     row: int  # 64 bits: the dhash of its thumbnail
     column: int  # 64 bits: the dhash of its thumbnail transposed, as in Ben Hoyt's dhash_row_col
-    levels: str  # the thumbnail's 9 x 8 grey levels as hexadecimal digits, row by row
+    levels: bytes  # the thumbnail's 9 x 8 grey levels, row by row
 
 
 def thumbnails(grey):
@@ -902,7 +879,7 @@ def prints(grey, count=1):
     for is_transposed, down, across in TURNS[:count]:
         one, other = upright[::-1] if is_transposed else upright
         one, other = one[::down, ::across], other[::across, ::down]
-        levels = np.rint(one).astype(np.uint8).tobytes().hex()
+        levels = np.rint(one).astype(np.uint8).tobytes()
         found.append(Print(dhash(one - RAMP), dhash(other - RAMP), levels))
     is_blank = is_plain_hash(found[0].row) and np.ptp(upright[0]) < BLANK
     return [] if is_blank else found
@@ -929,48 +906,54 @@ def is_plain_hash(value):
 
 
 # ------------------------------------------------------------------------------------------------
-# 4 Hashing many: paths -> Photos, from the cache, by threads, or by a cluster's workers
+# 4 Hashing many: paths -> Photos, by a Team of threads, a cache, and a cluster's workers
 # ------------------------------------------------------------------------------------------------
 
 BATCH = 16  # files a task; of small files, eight cost 4 % more time, four a tenth
-VIEW = 2**19  # pixels of grey; as many as a second look at a photograph wants
+START = 2**16  # bytes
+CLOSE = 2**19  # pixels: of a photograph no second look wants more
 DEFAULT_JOBS = os.cpu_count() or 1  # one more makes runs on small pictures a tenth slower
-SAMPLE = 192  # pixels a side
 TIME = re.compile(rb"((?:19|20)\d\d):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)")
 TIMES = {0x132: 0x9290, 0x9003: 0x9291, 0x9004: 0x9292}  # tags, and of what is below a second
-# {how to hash: number of Prints}: a needle's second one is for its look-alikes.
-WAYS = {"article": 1, "library": 1, "needle": 2, "rotated": len(TURNS)}
-# What is raised where a cache or a worker holds something else than an answer.
-ODD = TypeError, ValueError, AttributeError, OverflowError, RecursionError, struct.error
+PRINT = struct.Struct(">QQ72s")  # a Print in the cache, where it stands as hexadecimal digits
+DIGEST = re.compile("[0-9a-f]{32}")
+# What is raised where a cache holds something else than an answer, or nothing.
+ODD = (
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    struct.error,
+)
 
 
 @dataclasses.dataclass(eq=False)
 class View:
-    """What a look wants of a picture, in less memory than the picture."""
+    """What a look wants of a picture."""
 
-    grey: np.ndarray  # uint8 (height, width)
-    colours: np.ndarray  # float32 (3, 16, 16): b, a and L of Lab; 0 is neutral, and middle grey
+    image: np.ndarray  # uint8, greyscale (height, width) or BGR (height, width, 3)
     size: tuple = (0, 0)  # the whole picture's (width, height)
     path: str = ""
     times: frozenset = frozenset()  # when it was taken, by its EXIF: datetimes, of any of its tags
-    coded: int = 0  # how many bytes a JPEG's scans take
-    turn: int = 0  # the number of one of TURNS
+    coded: int = 0  # of a JPEG, how many bytes follow its header
+    turn: int = 0  # the number of one of TURNS by which it is turned
 
-    @classmethod
-    def of(cls, image, size=(0, 0), path="", data=b""):
-        """Return the View of a uint8 image, greyscale (height, width) or BGR."""
-        scan = jpeg_header(data).scan if data.startswith(JPEG_START) else len(data)
-        facts = size, path, times_in(data), len(data) - scan
-        return cls(to_grey(image), colours_of(image), *facts)
+    @functools.cached_property
+    def grey(self):
+        return to_grey(self.image)
 
-    def turned(self, turn):
-        """Return the View by the number of one of TURNS."""
-        if not turn:
-            return self
-        grey, colours = turned(self.grey, turn), [turned(each, turn) for each in self.colours]
-        size = self.size[::-1] if TURNS[turn][0] else self.size
-        facts = {"grey": grey, "colours": np.array(colours), "size": size, "turn": turn}
-        return dataclasses.replace(self, **facts)
+    @functools.cached_property
+    def colours(self):
+        """Float32 (3, 256): b, a and L of Lab in 16 x 16 boxes; 0 is neutral, and middle grey."""
+        if self.image.ndim == 2:
+            return np.zeros((3, 256), np.float32)
+        # A sample of the pixels takes a tenth of the time of all.
+        sample = cv2.resize(self.image, (192, 192), interpolation=cv2.INTER_NEAREST)
+        boxes = cv2.resize(sample, (16, 16), interpolation=cv2.INTER_AREA)
+        colours = cv2.cvtColor(boxes, cv2.COLOR_BGR2LAB).reshape(256, 3).T[::-1]
+        return colours.astype(np.float32) - 128
 
     @functools.cached_property
     def is_flat(self):
@@ -979,21 +962,21 @@ class View:
         return 9 * cv2.blur(levels, (1, 9)).max() > FLAT * self.grey.size
 
     def detailed(self, least):
-        """Return the grey of least pixels or more, if the picture has as many."""
-        if self.grey.size >= min(least, math.prod(self.size)):
+        """Return the grey of so many pixels or more, if a JPEG has them, which was read reduced."""
+        if not self.coded or self.grey.size >= min(least, math.prod(self.size)):
             return self.grey
         return turned(open_picture(self.path, least=least)[0], self.turn)
 
+    def turned(self, turn):
+        """Return the View by the number of one of TURNS."""
+        if not turn:
+            return self
+        size = self.size[::-1] if TURNS[turn][0] else self.size
+        return dataclasses.replace(self, image=turned(self.image, turn), size=size, turn=turn)
 
-def colours_of(image):
-    """Return the colours of a View, neutral for a greyscale image."""
-    if image.ndim == 2:
-        return np.zeros((3, 16, 16), np.float32)
-    # A sample of the pixels takes a tenth of the time of all.
-    sample = cv2.resize(image, (SAMPLE, SAMPLE), interpolation=cv2.INTER_NEAREST)
-    boxes = cv2.resize(sample, (16, 16), interpolation=cv2.INTER_AREA)
-    colours = cv2.cvtColor(boxes, cv2.COLOR_BGR2LAB).transpose(2, 0, 1)[::-1]
-    return colours.astype(np.float32) - 128
+    def __reduce__(self):
+        """Be None where a worker's answer is sent: it is larger than the file is read again."""
+        return type(None), ()
 
 
 class Photo(typing.NamedTuple):
@@ -1001,45 +984,63 @@ class Photo(typing.NamedTuple):
 
     path: str
     size: tuple = (0, 0)  # (width, height) in pixels
-    prints: tuple = ()  # the first is of it upright, the others are of it turned
+    prints: tuple = ()  # by which it is known or looked up: upright, and turned with --rotated
+    mirrored: tuple = ()  # a needle's, by which only its look-alikes are looked up
     only_bytes: str = ""  # why there are no Prints
     problem: str = ""  # why it can't be read
-    view: View | None = None  # of a needle that has just been decoded here
+
+    def row(self):
+        """Return what a cache keeps of it."""
+        found = [
+            [PRINT.pack(*each).hex() for each in some] for some in (self.prints, self.mirrored)
+        ]
+        return [self.size, *found, self.only_bytes]
+
+    @classmethod
+    def from_row(cls, path, row):
+        """Return the Photo that a row of the cache holds, or raise one of ODD."""
+        (width, height), *found, only_bytes = row
+        found = [
+            tuple(Print(*PRINT.unpack(bytes.fromhex(each))) for each in some) for some in found
+        ]
+        if bool(found[0]) == bool(only_bytes):
+            raise ValueError("neither Prints nor a reason why there are none")
+        return cls(path, (int(width), int(height)), *found, str(only_bytes))
 
 
-def hash_photo(question, keeps_view):
-    """Return the Photo of a Question: its path, hashed in a way, with a view for the look."""
-    (path,), way = question.paths, question.details
-    if way == "article":
-        image = imdecode(read(path, checked_size(path)))
-        return Photo(path, image.shape[1::-1], (Print(dhash(image), 0, "00" * 72),))
-    is_needle = WAYS[way] > 1
+def hash_by_article(path):
+    """Return the Photo of a file as the article hashes it, and no View."""
+    image = imdecode(read(path, checked_size(path)))
+    return Photo(path, image.shape[1::-1], (Print(dhash(image), 0, bytes(72)),)), None
+
+
+def hash_photo(path):
+    """Return the Photo of a library's file, and no View: few of them are looked at."""
     try:
-        image, size, data = open_picture(path, is_needle)
-        if is_needle and holds_more(data):
+        image, size, _ = open_picture(path)
+    except BytesOnlyError as why:
+        return Photo(path, only_bytes=str(why)), None
+    found = tuple(prints(image))
+    return Photo(path, size, found, only_bytes="" if found else IS_BLANK), None
+
+
+def hash_needle(path, turns=2, looked_up=1):
+    """Return the Photo of a needle by so many of TURNS, and its View for the look."""
+    try:
+        image, size, data = open_picture(path, colours=True)
+        if holds_more(data):
             raise BytesOnlyError("it holds several pictures, or a video")
     except BytesOnlyError as why:
-        return Photo(path, only_bytes=str(why))
-    view, grey = None, to_grey(image)
-    if keeps_view and is_needle:
-        view = View.of(image, size, path, data)
-        view.grey = shrunk_to(grey, VIEW)
-    found = tuple(prints(grey, WAYS[way]))
-    return Photo(path, size, found, "" if found else "it is blank", view=view)
+        return Photo(path, only_bytes=str(why)), None
+    found = tuple(prints(to_grey(image), turns))
+    why = "" if found else IS_BLANK
+    photo = Photo(path, size, found[:looked_up], found[looked_up:], why)
+    return photo, view_of(path, image, size, data)
 
 
-def checked_photo(row, _):
-    """Return the Photo that a row of the cache or of a worker holds, or raise one of ODD."""
-    path, size, found, only_bytes, problem, _ = row
-    found = tuple(Print(*each) for each in found)
-    struct.pack("II", *size)
-    for each in found:
-        struct.pack("QQ", each.row, each.column)
-        if len(bytes.fromhex(each.levels)) != 72:
-            raise ValueError("not 9 x 8 levels")
-    if type(only_bytes) is not str or problem or bool(found) == bool(only_bytes):
-        raise ValueError("neither Prints nor a reason why there are none")
-    return Photo(path, tuple(size), found, only_bytes)
+def hash_rotated(path):
+    """Return the Photo of a needle for --rotated, and its View."""
+    return hash_needle(path, len(TURNS), len(TURNS))
 
 
 def times_in(data):
@@ -1055,98 +1056,111 @@ def times_in(data):
     return frozenset(times - {each.replace(microsecond=0) for each in times if each.microsecond})
 
 
-class Question(typing.NamedTuple):
-    """What is asked of some files, in terms that a cache can keep and a cluster send."""
-
-    paths: tuple  # of the files on which the answer depends; the cache keeps it by the first
-    details: typing.Any = None
-    view: View | None = None  # of the first file, if there is one
-
-
-class Task(typing.NamedTuple):
-    answer: typing.Callable  # (Question, whether to keep views) -> an answer; or it raises
-    checked: typing.Callable  # (what a cache or a worker gave, Question) -> the answer, or ODD
-    is_kept: bool = True  # in the cache
-
-
 class Team:
-    """Whoever answers Questions about files: the cache, threads here, or a cluster's workers."""
+    """Who works for a run: threads, which ask the cache first, and a cluster's workers if told."""
 
     def __init__(self, args):
-        self.cache = Cache(args.cache) if args.cache else None
-        jobs = args.jobs or DEFAULT_JOBS
-        self.submit = Cluster(args.dask).submit if args.dask else open_threads(jobs)
-        # Batches handed out at once: enough for a cluster; few where each may hold views.
-        self.most = 256 if args.dask else 2 * jobs
+        self.is_article = args.article
+        self.hash_of_library, self.hash_of_needle = hash_photo, hash_needle
+        if args.rotated:
+            self.hash_of_needle = hash_rotated
+        if args.article:
+            self.hash_of_library = self.hash_of_needle = hash_by_article
+        self.cache, self.digests, self.warn_once = Cache(args.cache), {}, functools.cache(warn)
+        self.run, self.batch, jobs = call, BATCH, args.jobs or DEFAULT_JOBS
+        if args.dask:  # then a thread only waits for a worker
+            self.run, self.batch, jobs = Cluster(args.dask).run, 1, 256
+        self.pool = concurrent.futures.ThreadPoolExecutor(jobs)
+        self.most = 2 * jobs  # batches handed out at once: few, as each may hold views
 
-    def hash_photos(self, files, way):
-        """Yield a Photo for each path, in order, hashed in one of WAYS; tell what can't be read."""
-        unreadable = 0
-        for question, photo, problem in self.ask("hash", (Question((p,), way) for p in files)):
-            path = question.paths[0]  # a cache or a worker has another way to it
-            unreadable += bool(problem)
-            if problem and unreadable <= SHOWN:
-                warn(f"cannot read {path}: {problem}")
-            yield photo._replace(path=path) if photo else Photo(path, problem=problem)
-        if unreadable > SHOWN:
-            more = "; --report lists every needle" if WAYS[way] > 1 else ""
-            warn(f"and {unreadable - SHOWN:,} more that can't be read{more}")
-
-    def keeps(self, name):
-        return self.cache and TASKS[name].is_kept
-
-    def ask(self, name, questions):
-        """Yield (question, answer, problem) for each question to one of TASKS, in order."""
-        source, waiting = iter(questions), collections.deque()
+    def map(self, work, items):
+        """Yield what work returns for each item, in order; threads do it, a little ahead."""
+        items, waiting = iter(items), collections.deque()
+        batches = iter(lambda: [*itertools.islice(items, self.batch)], [])
         try:
             while True:
-                while len(waiting) < self.most and (batch := list(itertools.islice(source, BATCH))):
-                    waiting.append((batch, *self.start(name, batch)))
+                for batch in itertools.islice(batches, self.most - len(waiting)):
+                    waiting.append(self.pool.submit(lambda batch: [*map(work, batch)], batch))
                 if not waiting:
                     return
-                yield from self.finish(name, *waiting.popleft())
+                yield from waiting.popleft().result()
         finally:
-            if self.cache:
-                self.cache.save()
+            self.cache.save()
 
-    def start(self, name, batch):
-        """Return {place in the batch: answer} of what the cache knows, and who answers the rest."""
-        kept = {}
-        for place, answer in self.cache.find(name, batch) if self.keeps(name) else ():
-            with contextlib.suppress(*ODD):  # somebody has changed it; it is asked anew
-                kept[place] = TASKS[name].checked(json.loads(answer), batch[place])
-        rest = [question for place, question in enumerate(batch) if place not in kept]
-        return kept, self.submit(name, rest) if rest else list
+    def hash_library(self, files):
+        """Yield a Photo for each path, in order; tell what can't be read."""
+        return telling_unreadable(self.map(self.hash_one, files), "")
 
-    def finish(self, name, batch, kept, wait):
+    def hash_one(self, path):
+        """Return the Photo of a file of the library. A problem is this file's own."""
         try:
-            answers = iter(wait())
-        except ConnectionError:  # the cluster is gone
-            raise
-        except Exception as error:  # a cluster gave up a task; a thread catches its own
-            answers = itertools.repeat((None, f"{name} failed: {type(error).__name__}"))
-        for place, question in enumerate(batch):
-            answer, problem = (kept[place], "") if place in kept else next(answers)
-            if self.keeps(name) and place not in kept and not problem:
-                self.cache.put(name, question, answer)
-            yield question, answer, problem
+            return self.hash(path, self.hash_of_library)[0]
+        except Exception as error:
+            return Photo(path, problem=reason(error))
+
+    def hash(self, path, function):
+        """Return the Photo of a file by one of the hash_ functions, and its View if it has one."""
+        with contextlib.suppress(*ODD):  # nothing is kept of it, or no Photo
+            return Photo.from_row(path, self.cache.find(function, [path])), None
+        photo, view = self.run(function, path)
+        if not photo.only_bytes.endswith(NOT_INSTALLED):  # it may be, by the next run
+            self.cache.put(function, [path], photo.row())
+        return photo._replace(path=path), view
+
+    def digest(self, path, function):
+        """Return a file's digest by digest_start or digest_whole; nothing if it can't be read."""
+        key = path, function
+        with contextlib.suppress(OSError, ValueError):
+            if key not in self.digests:
+                self.digests[key] = str(self.cache.find(function, [path]))
+            if not DIGEST.fullmatch(self.digests[key]):
+                self.digests[key] = self.run(function, path)
+                self.cache.put(function, [path], self.digests[key])
+            return self.digests[key]
+        return ""
+
+    def picture(self, path):
+        """Return a small picture for the page, or nothing where a file has none."""
+        with contextlib.suppress(Exception):
+            return self.run(picture_of, path)
+        return ""
+
+    def look(self, path, view, candidates):
+        """Return a Sight of what a needle's Candidates show, or None."""
+        files = [path, *(each.path for each in candidates)]
+        turns = [each.turn for each in candidates]
+        with contextlib.suppress(*ODD):  # nothing is kept of them, or no Sight
+            return Sight.from_row(self.cache.find(look, files, turns), candidates)
+        row, trouble = self.run(look, *files, turns=turns, view=view)
+        if trouble:  # an error is no answer
+            self.warn_once(trouble)
+        else:
+            self.cache.put(look, files, row, turns)
+        return Sight.from_row(row, candidates)
 
 
-def answer_batch(name, questions, keeps_views=False):
-    """Return (answer, problem) for each question to one of TASKS, on a thread or a worker."""
-    answers = []
-    for question in questions:
-        try:
-            answers.append((TASKS[name].answer(Question(*question), keeps_views), ""))
-        except Exception as error:  # is this file's own, whatever it is, and not its batch's
-            answers.append((None, reason(error)))
-    return answers
+def call(function, *paths, **details):
+    return function(*paths, **details)
 
 
-def open_threads(jobs):
-    """Return a function that hands a batch to a thread, and returns one that waits for it."""
-    pool = concurrent.futures.ThreadPoolExecutor(jobs)
-    return lambda name, questions: pool.submit(answer_batch, name, questions, True).result
+def attempt(function, *paths, **details):
+    """Return (what a function returns, why it failed), on a worker: errors don't travel well."""
+    try:
+        return function(*paths, **details), ""
+    except Exception as error:
+        return None, reason(error)
+
+
+def telling_unreadable(results, advice):
+    """Pass Photos or Findings on, and tell which of them can't be read."""
+    count = 0
+    for result in results:
+        count += bool(result.problem)
+        if result.problem and count <= SHOWN:
+            warn(f"cannot read {result.path}: {result.problem}")
+        yield result
+    if count > SHOWN:
+        warn(f"and {count - SHOWN:,} more that can't be read{advice}")
 
 
 class Cluster:
@@ -1161,64 +1175,67 @@ class Cluster:
         self.wait_for, self.name = distributed.wait, f"the Dask scheduler at {scheduler}"
         try:
             connect = functools.partial(distributed.Client, scheduler, timeout=8)
-            self.client = within(12, connect)
+            self.client = in_time(12, connect)
         except Exception as error:  # whatever it is that answers there
-            end(f"no Dask scheduler answers at {scheduler}: {type(error).__name__} {error}")
+            why = f"{type(error).__name__} {error}"
+            end(f"no Dask scheduler answers at {scheduler}: {why}")
         try:
             # As a module: of what stands in __main__ each task would get a copy, locks and all.
-            within(12, self.client.upload_file, __file__)
+            in_time(12, self.client.upload_file, __file__)
             self.module = importlib.import_module(pathlib.Path(__file__).stem)
-            versions = within(12, self.client.run, self.module.opencv_version).values()
+            theirs = in_time(12, self.client.run, self.module.settle).values()
         except Exception as error:
             end(f"a worker of {self.name} failed: {type(error).__name__} {error}")
-        if others := set(versions) - {cv2.__version__}:
+        if others := set(theirs) - {cv2.__version__}:
             others = ", ".join(sorted(others))
             warn(f"the workers have OpenCV {others}, this machine has {cv2.__version__}")
-        self.warn_once = functools.cache(warn)
-        self.gone = ConnectionError(f"{self.name} is gone")
+        self.heard, self.lock, self.is_told = time.monotonic(), threading.Lock(), False
 
-    def submit(self, name, questions):
-        """Hand a batch to a worker, and return a function that waits for its answers."""
-        if self.client.status != "running":
-            raise self.gone
-        # A worker runs elsewhere, and of a tuple with names Dask makes a plain one.
-        plain = [(tuple(map(os.path.abspath, each.paths)), each.details) for each in questions]
-        answer_batch = self.module.answer_batch
-        future = self.client.submit(answer_batch, name, plain, retries=2, pure=False)
+    def run(self, function, *paths, **details):
+        """Return what a function returns on a worker, which knows files by their absolute paths.
 
-        def wait():
-            answers = []
-            for question, (answer, problem) in zip(questions, self.wait(future), strict=True):
-                try:
-                    answer = None if problem else TASKS[name].checked(answer, question)
-                except ODD:
-                    answer, problem = None, "a worker's answer is of another form"
-                answers.append((answer, problem))
-            return answers
-
-        return wait
-
-    def wait(self, future):
-        waited = itertools.count(1)
+        Raises ValueError with the worker's reason, and Ended where the scheduler is gone.
+        """
+        paths, function = map(os.path.abspath, paths), getattr(self.module, function.__name__)
+        options = {"retries": 2, "pure": False, **details}
+        future = self.client.submit(self.module.attempt, function, *paths, **options)
         while future.status == "pending" and self.client.status == "running":
-            with contextlib.suppress(Exception):  # the time is up, or the future is cancelled
+            with contextlib.suppress(Exception):  # the second is up, or the future is cancelled
                 self.wait_for([future], timeout=1)
-            if next(waited) == 12 and future.status == "pending":
-                self.warn_once(f"waiting for the workers of {self.name}")
+            self.tell_of_silence(future.status)
         if future.status in ("pending", "cancelled"):
-            raise self.gone
+            end(f"{self.name} is gone")
         try:
-            return future.result()
-        except OSError as error:  # of the cluster: a task catches its own
-            raise self.gone from error
+            answer, problem = future.result()
+        except OSError:  # of the cluster: an attempt catches its own
+            end(f"{self.name} is gone")
+        except Exception as error:
+            problem = f"a worker failed: {type(error).__name__}"
+        if problem:
+            raise ValueError(problem)
+        return answer
+
+    def tell_of_silence(self, status):
+        """Tell once if no worker has answered for twelve seconds."""
+        with self.lock:
+            if status != "pending":
+                self.heard = time.monotonic()
+            elif time.monotonic() - self.heard > 12 and not self.is_told:
+                self.is_told = True
+                warn(f"waiting for the workers of {self.name}")
 
 
-def within(seconds, call, *arguments):
+def in_time(seconds, function, *arguments):
     """Return what a call returns. Raises TimeoutError after so many seconds, and leaves it."""
-    return concurrent.futures.ThreadPoolExecutor(1).submit(call, *arguments).result(seconds)
+    return concurrent.futures.ThreadPoolExecutor(1).submit(function, *arguments).result(seconds)
 
 
-def opencv_version():
+def settle():
+    """Make a process of ours quick at many small pictures; return its version of OpenCV."""
+    cv2.setNumThreads(1)  # photographs are spread over threads, not the pixels of one
+    # glibc gives memory back to the system only above the largest block that was ever let go of:
+    # to let go of one first saves a fifth of the time of small JPEGs.
+    np.empty(2**22, np.uint8)
     return cv2.__version__
 
 
@@ -1228,15 +1245,18 @@ class Cache:
     APPLICATION_ID = 0x64486173  # "dHas"
 
     def __init__(self, path):
-        """Open or make the file; end the run with one line if it is something else."""
-        self.rows, self.saved = {}, time.monotonic()
+        """Open or make the file, if one is named. Raises Ended where it is something else."""
+        self.rows, self.saved, self.lock = {}, time.monotonic(), threading.Lock()
+        self.database = None
+        if not path:
+            return
         try:
             self.refuse_others(path)
-            self.database = sqlite3.connect(path, timeout=60, isolation_level=None)
+            options = {"timeout": 60, "isolation_level": None, "check_same_thread": False}
+            self.database = sqlite3.connect(path, **options)
             self.database.executescript(
                 "PRAGMA cache_size = -256; BEGIN IMMEDIATE;"
                 f"PRAGMA application_id = {self.APPLICATION_ID};"
-                "DROP TABLE IF EXISTS hashes; DROP TABLE IF EXISTS fingerprints;"  # older recipes
                 "CREATE TABLE IF NOT EXISTS answers (task TEXT, path BLOB, stamp BLOB, answer TEXT,"
                 " PRIMARY KEY (task, path)) WITHOUT ROWID; COMMIT;"
             )
@@ -1255,44 +1275,51 @@ class Cache:
         if header and not (header.startswith(b"SQLite format 3\0") and is_ours):
             raise ValueError("it is there already, and it is not a cache of this script")
 
-    def key_of(self, name, question):
+    def key_of(self, function, files, details):
         """Return the columns task, path and stamp. Raises OSError."""
-        paths = [os.path.abspath(path) for path in question.paths]
-        task = f"{name} {question.details}" if isinstance(question.details, str) else name
-        files = [f"{info.st_size} {info.st_mtime_ns}" for info in map(os.stat, paths)]
-        stamp = "\n".join([RECIPE, str(question.details), *paths[1:], *files])
-        return task, os.fsencode(paths[0]), os.fsencode(stamp)
+        stats = [f"{each.st_size} {each.st_mtime_ns}" for each in map(os.stat, files)]
+        path, *others = map(os.path.abspath, files)
+        stamp = "\n".join([RECIPE, str(details), *others, *stats])
+        return function.__name__, os.fsencode(path), os.fsencode(stamp)
 
-    def find(self, name, batch):
-        """Yield (place in the batch, what is kept) for those of its questions that are kept."""
-        keys, task = {}, ""
-        for place, question in enumerate(batch):
-            with contextlib.suppress(OSError):  # it is told when it is read
-                task, path, stamp = self.key_of(name, question)
-                keys[path] = place, stamp
-        marks = ",".join("?" * len(keys))
-        query = f"SELECT path, stamp, answer FROM answers WHERE task = ? AND path IN ({marks})"
-        for path, stamp, answer in self.database.execute(query, (task, *keys)):
-            if keys[path][1] == stamp:
-                yield keys[path][0], answer
+    def find(self, function, files, details=""):
+        """Return what is kept of a function's answer about some files, or None."""
+        if not self.database:
+            return None
+        query = "SELECT answer FROM answers WHERE task = ? AND path = ? AND stamp = ?"
+        try:
+            key = self.key_of(function, files, details)
+            with self.lock:
+                row = self.database.execute(query, key).fetchone()
+            return json.loads(row[0])
+        except (OSError, *ODD):  # it has vanished; nothing is kept, or somebody has changed it
+            return None
+        except sqlite3.Error as error:
+            end(f"cannot read the cache: {error}; name a new file")
 
-    def put(self, name, question, answer):
+    def put(self, function, files, answer, details=""):
+        if not self.database:
+            return
         with contextlib.suppress(OSError):  # it has vanished
-            *key, stamp = self.key_of(name, question)
-            # A View is not kept.
-            self.rows[tuple(key)] = *key, stamp, json.dumps(answer, default=lambda view: None)
+            *key, stamp = self.key_of(function, files, details)
+            with self.lock:
+                self.rows[tuple(key)] = *key, stamp, json.dumps(answer)
         if time.monotonic() - self.saved > 0.5:
             self.save()
 
     def save(self):
-        try:
-            with self.database:  # committed at the end, or rolled back
-                self.database.execute("BEGIN IMMEDIATE")
-                insert = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)"
-                self.database.executemany(insert, self.rows.values())
-        except sqlite3.Error as error:
-            warn(f"cannot write to the cache: {error}")
-        self.rows, self.saved = {}, time.monotonic()
+        """Write the answers to the file; warn where that fails, as a run needs no cache."""
+        if not self.database:
+            return
+        with self.lock:
+            rows, self.rows, self.saved = self.rows, {}, time.monotonic()
+            try:
+                with self.database:  # committed at the end, or rolled back
+                    self.database.execute("BEGIN IMMEDIATE")
+                    insert = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)"
+                    self.database.executemany(insert, rows.values())
+            except sqlite3.Error as error:
+                warn(f"cannot write to the cache: {error}")
 
 
 # ------------------------------------------------------------------------------------------------
@@ -1305,7 +1332,6 @@ CANDIDATE = 24, 0.9
 LOOK_ALIKE = 28, 0.6
 RANKED = 64  # of what is near: hundreds of copies of one picture take no longer
 OPENED = 5  # candidates that are opened for a needle, at most
-START = 2**16  # bytes
 STATUSES = ("missing", "lesser", "unreadable", "found")  # as the page shows them
 
 
@@ -1320,6 +1346,7 @@ class Haystack:
 
     def __init__(self, listings, needles):
         self.going = going_folders(listings, needles)
+        self.ids_of = functools.cache(folder_ids)
         files = sorted(itertools.chain.from_iterable(listing.files for listing in listings))
         for listing in listings:
             listing.files.clear()  # of millions of paths one list is enough
@@ -1330,6 +1357,8 @@ class Haystack:
         self.paths = []  # and for each its Print, of which an equal hash alone tells too little
         self.rows, self.columns = np.empty((2, len(self.files)), np.uint64)
         self.levels = np.empty((len(self.files), 72), np.uint8)
+        # {(size, digest of the start, of the whole), or less of it: paths that agree so far}
+        self.alike, self.lock = collections.defaultdict(list), threading.Lock()
 
     def add(self, photo):
         self.count += not photo.problem
@@ -1337,12 +1366,11 @@ class Haystack:
             (row, column, levels), *_ = photo.prints
             place = len(self.paths)
             self.rows[place], self.columns[place] = row, column
-            self.levels[place] = bytes_of(levels)
-            equal = self.photographs.get(row, ())
-            if len(equal) > 1:
-                equal.append(photo.path)
-            else:  # a tuple of one is half as large as a list
-                self.photographs[row] = [*equal, photo.path] if equal else (photo.path,)
+            self.levels[place] = grey_levels(levels)
+            if row in self.photographs:
+                self.photographs[row].append(photo.path)
+            else:  # setdefault's list would be larger
+                self.photographs[row] = [photo.path]
             self.paths.append(photo.path)
 
     def lasts(self, path):
@@ -1353,45 +1381,81 @@ class Haystack:
             folders = [os.path.dirname(path)]
             if os.path.islink(path):  # perhaps below a needles' folder that can't be listed
                 folders = map(str, pathlib.Path(os.path.realpath(path)).parents)
-            return not any(folder_ids(folder) & self.going for folder in folders)
+            return not any(self.ids_of(folder) & self.going for folder in folders)
         except OSError:  # it has vanished
             return False
 
+    def know_sizes(self, needles):
+        """Know by size those files that have as many bytes as a needle, and will last."""
+        sizes = set(map(size_of, needles)) - {0}
+        for path in self.all:
+            size = size_of(path)
+            if size in sizes and self.lasts(path):
+                self.alike[size,].append(path)
+
+    def same_bytes(self, path, team):
+        """Return the path of a file that has the bytes of a needle and will last, or nothing.
+
+        By their size, then their first 64 KB, and only those that agree so far are read whole,
+        each once: of one camera's raw files all have one size.
+        """
+        size = size_of(path)
+        key, digests = (size,), [digest_start] if size <= START else [digest_start, digest_whole]
+        for digest in digests:
+            if key not in self.alike:
+                return ""
+            with self.lock:  # what agrees so far is told apart by the first needle that asks
+                agreeing, self.alike[key] = self.alike[key], []
+                for other in agreeing:
+                    self.alike[(*key, team.digest(other, digest))].append(other)
+            key = (*key, team.digest(path, digest))
+        agreeing = self.alike.get(key, ()) if key[-1] else ()  # nothing, if it can't be read
+        return next((other for other in agreeing if not is_same_file(other, path)), "")
+
+    def equal(self, photo):
+        """Return the path of what has an equal hash, as the article looks it up; or nothing."""
+        others = self.photographs.get(photo.prints[0].row, ())
+        return next((other for other in others if not is_same_file(other, photo.path)), "")
+
     def candidates(self, photo):
-        """Return the OPENED likeliest Candidates for a Photo, turned if it has all Prints."""
-        prints = photo.prints if len(photo.prints) == len(TURNS) else photo.prints[:1]
-        near = sorted(self.near(prints, CANDIDATE), key=lambda each: each[1:])
+        """Return the OPENED likeliest Candidates for a Photo."""
+        near = sorted(self.near(photo.prints, CANDIDATE), key=lambda each: each[1:])
         near = (Candidate(path, bits, turn) for bits, _, path, turn in near)
         others = (each for each in near if not is_same_file(each.path, photo.path))
         return list(itertools.islice(others, OPENED))
 
     def look_alike(self, photo):
         """Return the path of what is nearest to a Photo, as it is or mirrored; else nothing."""
-        near = sorted(self.near(photo.prints, LOOK_ALIKE))
+        near = sorted(self.near(photo.prints + photo.mirrored, LOOK_ALIKE))
         return next((each[2] for each in near if not is_same_file(each[2], photo.path)), "")
 
-    def near(self, prints, limits):
-        """Return (bits, difference of levels, path, turn) of what is near one of the Prints."""
+    def near(self, sought_prints, limits):
+        """Return (bits, difference of levels, path, turn) of what is near one of some Prints."""
         found, (most, correlation) = [], limits
-        for turn, sought in enumerate(prints):
-            if places := self.within(sought, most):
-                levels = standardised(np.vstack([bytes_of(sought.levels), self.levels[places]]))
-                bits = sum(self.bits_apart(sought, places))
-                differences = np.abs(levels[1:] - levels[0]).mean(1)
-                alike = np.flatnonzero((levels[1:] * levels[0]).mean(1) >= correlation)
-                for number in alike[np.argsort(differences[alike], kind="stable")[:RANKED]]:
-                    path = self.paths[places[number]]
-                    found.append((int(bits[number]), float(differences[number]), path, turn))
+        for turn, sought in enumerate(sought_prints):
+            places = self.places_near(sought, most)
+            if not places:
+                continue
+            levels = standardised(np.vstack([grey_levels(sought.levels), self.levels[places]]))
+            bits = sum(self.bits_apart(sought, places))
+            differences = np.abs(levels[1:] - levels[0]).mean(1)
+            alike = np.flatnonzero((levels[1:] * levels[0]).mean(1) >= correlation)
+            for number in alike[np.argsort(differences[alike], kind="stable")[:RANKED]]:
+                path = self.paths[places[number]]
+                found.append((int(bits[number]), float(differences[number]), path, turn))
         return found
 
-    def within(self, sought, most):
-        """Return the places of what has an equal hash, or differs in so many bits or fewer."""
-        found = []
+    def places_near(self, sought, most):
+        """Return the places of what has an equal hash, or differs in so many bits or fewer.
+
+        The dictionary is asked first: what it knows is near, however many columns differ.
+        """
+        is_known, found = sought.row in self.photographs, []
         for start in range(0, len(self.paths), 2**17):  # what is between stays in the cache
             block = slice(start, min(start + 2**17, len(self.paths)))
             rows, columns = self.bits_apart(sought, block)
             is_near = rows + columns <= most
-            if sought.row in self.photographs:
+            if is_known:
                 is_near |= rows == 0
             found += (np.flatnonzero(is_near) + start).tolist()
         return found
@@ -1402,8 +1466,8 @@ class Haystack:
         return rows, np.bitwise_count(self.columns[places] ^ np.uint64(sought.column))
 
 
-def bytes_of(levels):
-    return np.frombuffer(bytes.fromhex(levels), np.uint8)
+def grey_levels(levels):
+    return np.frombuffer(levels, np.uint8)
 
 
 def standardised(levels):
@@ -1422,9 +1486,11 @@ def going_folders(library, needles):
     if all(each & root for each in roots):
         warn(f"{needles.root}: searched in itself; keep one of each two copies")
         return set()
-    inside = (ids & needles.folders and not ids & root for ids in roots)
-    staying = (each.folders for each in itertools.compress(library, inside))
-    return needles.folders.difference(*staying)
+    going = set(needles.folders)
+    for listing, ids in zip(library, roots, strict=True):
+        if ids & needles.folders and not ids & root:  # this haystack lies inside the needles
+            going -= listing.folders
+    return going
 
 
 def is_same_file(first, second):
@@ -1435,158 +1501,109 @@ def is_same_file(first, second):
     if first == second:
         return True
     try:
-        info = os.stat(first)
-        if info.st_ino and not os.path.samestat(info, os.stat(second)):
+        stats = os.stat(first)
+        if stats.st_ino and not os.path.samestat(stats, os.stat(second)):
             return False
     except OSError:
         return True
-    is_one = info.st_ino and info.st_nlink == 1
+    is_one = stats.st_ino and stats.st_nlink == 1
     return bool(is_one) or os.path.realpath(first) == os.path.realpath(second)
 
 
 class Finding(typing.NamedTuple):
-    """What became of a needle."""
+    """What became of a needle: the facts, of which its status follows."""
 
-    needle: str
-    status: str  # one of STATUSES
-    distance: int | str = ""  # bits of 128 in which the hashes differ; of equal bytes nothing
-    match: str = ""
-    pixels: str = ""  # such as 4000x3000
-    match_pixels: str = ""
+    path: str
+    match: str = ""  # the library's file that has its bytes or shows the same
+    bits: int | None = None  # of 128 in which the hashes differ; of equal bytes none
+    size: tuple = (0, 0)  # (width, height) in pixels
+    match_size: tuple = (0, 0)
+    lacks: str = ""  # what the match lacks, one of LACKING
     lookalike: str = ""  # what looks like a missing needle; it counts for nothing
-    reason: str = ""  # why it is lesser, or unreadable, or compared by its bytes only
+    only_bytes: str = ""  # why nothing but its bytes can tell
+    problem: str = ""  # why it can't be read
     bytes: int = 0
-    modified: str = ""  # such as 2014-12-24 18:03
-    by_bytes: bool = False  # whether nothing but its bytes can tell
-    twin: str = ""  # another needle with the same bytes
+    time: float = 0.0  # of its last change, in seconds since 1970
+    twin: str = ""  # another needle that the library lacks, with the same bytes
+
+    @property
+    def status(self):
+        """One of STATUSES."""
+        if self.match:
+            return "lesser" if self.lacks else "found"
+        return "unreadable" if self.problem else "missing"
 
 
-def search(needles, haystack, team):
-    """Return a Finding for each file of the needles: by its bytes, or by its hashes and a look."""
-    is_article = needles.way == "article"
-    same, twins = ({}, {}) if is_article else same_bytes(needles.files, haystack, team)
-    findings = [Finding(path, "found", match=match) for path, match in same.items()]
-    rest = [path for path in needles.files if path not in same]
-    findings += compared([path for path in rest if not is_decoded(path)])
-    rest = [path for path in rest if is_decoded(path)]
-    photos = team.hash_photos(rest, needles.way)
-    found = look_up(photos, haystack) if is_article else look_at(photos, haystack, team)
-    findings += progress(found, len(rest), "needles compared")
-    return [with_file(finding, twins.get(finding.needle, "")) for finding in findings]
+def search(files, haystack, team):
+    """Return a Finding for each needle, in order; tell which of them can't be read."""
+    if not team.is_article:
+        haystack.know_sizes(files)
+    found = team.map(functools.partial(compare, haystack=haystack, team=team), files)
+    found = telling_unreadable(found, "; --report lists every needle")
+    return with_twins(list(progress(found, len(files), "needles compared")), team)
 
 
-def with_file(finding, twin):
-    """Return a finding with the size and the time of its file, and its twin."""
-    with contextlib.suppress(OSError, OverflowError, ValueError):  # vanished; past all years
-        info = os.stat(finding.needle)
-        finding = finding._replace(bytes=info.st_size, twin=twin)
-        modified = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.st_mtime))
-        finding = finding._replace(modified=modified)
-    return finding
+def compare(path, haystack, team):
+    """Return the Finding of a needle. Whatever goes wrong is this file's own."""
+    finding = Finding(path)
+    try:
+        stats = os.stat(path)
+        finding = Finding(path, bytes=stats.st_size, time=stats.st_mtime)
+        judge = judged_by_article if team.is_article else judged
+        return judge(finding, haystack, team)
+    except Exception as error:
+        return finding._replace(problem=reason(error))
 
 
-def compared(files):
-    """Return the Findings of videos and raw files of whose bytes the library has no copy."""
-    findings = []
-    for path in files:
-        problem = ""
-        try:
-            checked_size(path)
-            open(path, "rb").close()
-        except (OSError, ValueError) as error:
-            problem = reason(error)
-        status = "unreadable" if problem else "missing"
-        findings.append(Finding(path, status, reason=problem, by_bytes=True))
-    lines = [f"cannot read {each.needle}: {each.reason}" for each in findings if each.reason]
-    tell_some(warn, lines, "that can't be read; --report lists every needle")
-    return findings
+def judged_by_article(finding, haystack, team):
+    """Return the Finding of a needle as the article does: found if a hash is equal."""
+    photo, _ = team.hash(finding.path, team.hash_of_needle)
+    if match := haystack.equal(photo):
+        return finding._replace(match=match, bits=0)
+    return finding._replace(size=photo.size)
 
 
-def look_up(photos, haystack):
-    """Yield a Finding for each Photo as the article does: found if a hash is equal."""
-    for photo in photos:
-        equal = haystack.photographs.get(photo.prints[0].row, ()) if photo.prints else ()
-        match = next((path for path in equal if not is_same_file(path, photo.path)), "")
-        yield lacking(photo) if not match else Finding(photo.path, "found", 0, match)
+def judged(finding, haystack, team):
+    """Return the Finding of a needle: the same bytes, what a look confirms, or a look-alike."""
+    path = finding.path
+    if match := haystack.same_bytes(path, team):
+        return finding._replace(match=match)
+    if not is_decoded(path):
+        check_readable(path)
+        return finding._replace(only_bytes="a video or a raw file")
+    photo, view = team.hash(path, team.hash_of_needle)
+    finding = finding._replace(size=photo.size, only_bytes=photo.only_bytes)
+    candidates = haystack.candidates(photo)
+    if candidates and (sight := team.look(path, view, candidates)):
+        return finding._replace(**sight._asdict())
+    return finding._replace(lookalike=haystack.look_alike(photo))
 
 
-def lacking(photo, lookalike=""):
-    """Return the Finding of a Photo that is not found."""
-    status, why = "unreadable" if photo.problem else "missing", photo.problem or photo.only_bytes
-    facts = {"pixels": in_pixels(photo.size), "lookalike": lookalike, "reason": why}
-    return Finding(photo.path, status, **facts, by_bytes=bool(photo.only_bytes))
+def with_twins(findings, team):
+    """Return the findings; each that the library lacks with another that has the same bytes."""
+    groups, twins = [[each.path for each in findings if each.status != "found"]], {}
+    start = functools.partial(team.digest, function=digest_start)
+    whole = functools.partial(team.digest, function=digest_whole)
+    for key in (size_of, start, whole):
+        groups = [part for group in groups if len(group) > 1 for part in grouped(group, key)]
+    for first, *others in groups:
+        for path in others:
+            twins[first], twins[path] = others[0], first
+    return [each._replace(twin=twins.get(each.path, "")) for each in findings]
 
 
-def in_pixels(size):
-    return "{}x{}".format(*size) if any(size) else ""
+def grouped(paths, key):
+    """Return lists of the paths of which a key is the same; none of those that have no key."""
+    groups = collections.defaultdict(list)
+    for path in paths:
+        groups[key(path)].append(path)
+    return [group for value, group in groups.items() if value]
 
 
-def look_at(photos, haystack, team):
-    """Yield a Finding for each Photo: the hashes propose, and the pictures decide."""
-    waiting = {}  # {path: (Photo, its Candidates)}
-
-    def questions():
-        for photo in photos:
-            candidates = haystack.candidates(photo)
-            waiting[photo.path] = photo._replace(view=None), candidates
-            others = [each.path for each in candidates]
-            turns = tuple(each.turn for each in candidates)
-            yield Question((photo.path, *others), turns, photo.view)
-
-    for question, seen, problem in team.ask("look", questions()):
-        photo, candidates = waiting.pop(question.paths[0])
-        if problem:
-            warn(f"cannot read {photo.path}: {problem}")
-            yield lacking(photo._replace(problem=problem))
-        elif not seen:
-            yield lacking(photo, haystack.look_alike(photo))
-        else:
-            place, *size, why = seen
-            status, match = "lesser" if why else "found", candidates[place]
-            pixels = in_pixels(photo.size), in_pixels(size)
-            yield Finding(photo.path, status, match.bits, match.path, *pixels, reason=why)
-
-
-def same_bytes(needles, haystack, team):
-    """Return {needle: file that will last and has its bytes}, {needle: another needle that has}.
-
-    Files are told apart by their sizes, then by the first 64 KB, and only those that agree so far
-    are read whole, each once: of one camera's raw files all have one size.
-    """
-    groups = collections.defaultdict(lambda: ([], []))  # {what agrees: (needles, library's files)}
-    for path in needles:
-        groups[size_of(path),][0].append(path)
-    groups.pop((0,), None)
-    if not groups:
-        return {}, {}
-    for path in haystack.all:
-        size = size_of(path)
-        if (size,) in groups and haystack.lasts(path):
-            groups[size,][1].append(path)
-    for details in ("start", "whole"):
-        wanted = sorted(
-            path
-            for (size, *_), both in groups.items()
-            if both[0] and len({*both[0], *both[1]}) > 1 and (size > START or details == "start")
-            for path in {*both[0], *both[1]}
-        )
-        asked = team.ask("digest", (Question((path,), details) for path in wanted))
-        asked = progress(asked, len(wanted), "files compared")
-        digests = {question.paths[0]: digest or question.paths[0] for question, digest, _ in asked}
-        former, groups = groups, collections.defaultdict(lambda: ([], []))
-        for key, both in former.items():
-            for side in (0, 1):
-                for path in both[side]:
-                    groups[(*key, digests.get(path, ""))][side].append(path)
-    same, twins = {}, {}
-    for copies, originals in groups.values():
-        for number, path in enumerate(copies):
-            match = next((each for each in originals if not is_same_file(each, path)), None)
-            if match:
-                same[path] = match
-            elif len(copies) > 1:
-                twins[path] = copies[0 if number else 1]
-    return same, twins
+def check_readable(path):
+    """Raise OSError or ValueError for a file that can't be read, or that has nothing in it."""
+    checked_size(path)
+    open(path, "rb").close()
 
 
 def size_of(path):
@@ -1596,13 +1613,20 @@ def size_of(path):
     return 0
 
 
-def digest(question, _):
-    """Return a digest of the start of a file, or of the whole, as hexadecimal digits."""
-    (path,), details = question.paths, question.details
-    result = hashlib.blake2b(digest_size=16)
-    for block in itertools.islice(blocks_of(path), 1 if details == "start" else None):
-        result.update(block)
-    return result.hexdigest()
+def digest_start(path):
+    """Return a digest of the first bytes of a file, START of them, as hexadecimal digits."""
+    return digest_of(itertools.islice(blocks_of(path), 1))
+
+
+def digest_whole(path):
+    return digest_of(blocks_of(path))
+
+
+def digest_of(blocks):
+    digest = hashlib.blake2b(digest_size=16)
+    for block in blocks:
+        digest.update(block)
+    return digest.hexdigest()
 
 
 # ------------------------------------------------------------------------------------------------
@@ -1620,45 +1644,58 @@ COLOURS = 0.5  # their correlation
 STRAYED = 13  # units of Lab by which a box may stray; copies and edits have 10, damage from 16 on
 GREY, HAS_COLOUR = 3, 6  # units of Lab: no box of 16 x 16 has more; one box has as much
 FLAT = 0.35  # of the pixels, within 4 levels of one
+FINER = 2  # times the pixels that are compared, of a reduced JPEG: its own decoder's sharpen
 DIFFERENT = 50  # grey levels, in a window of the second look; copies have 6, in the median
 SHOT = 60  # seconds: pictures that are nearer, and not of one time, are two shots of a burst
 
 
-def look(question, _):
-    """Return (place, width, height, why it is lesser) of the candidate that shows the same, or ().
+class Sight(typing.NamedTuple):
+    """What a look has confirmed, as it stands in a Finding."""
 
-    The first path is the needle's, the others are its candidates', for each of which the details
-    have the turn of the needle. The first that is not lesser goes before any that is.
+    match: str
+    bits: int
+    match_size: tuple
+    lacks: str
+
+    @classmethod
+    def from_row(cls, row, candidates):
+        """Return the Sight of what look returns, None for nothing, or raise one of ODD."""
+        if not row and isinstance(row, list):
+            return None
+        place, width, height, lacks = row
+        match = candidates[place]
+        return cls(match.path, match.bits, (int(width), int(height)), str(lacks))
+
+
+def look(path, *others, turns, view=None):
+    """Return [place, width, height, what it lacks] of the other that shows the same, or [].
+
+    And which of the others can't be read, or nothing. For each of them a turn tells how the needle
+    at path is to be turned. The first that lacks nothing goes before any that does.
     """
-    path, *candidates = question.paths
-    if not candidates:
-        return ()
-    needle, lesser = question.view or view_of(path), ()
-    for place, (path, turn) in enumerate(zip(candidates, question.details, strict=True)):
-        with contextlib.suppress(OSError, MemoryError, ValueError, BytesOnlyError, cv2.error):
-            other = view_of(path, min(VIEW, math.prod(needle.size) // 4))
-            if shows_the_same(needle.turned(turn), other):
-                if not (why := why_lesser(needle, other)):
-                    return place, *other.size, ""
-                lesser = lesser or (place, *other.size, why)
-    return lesser
+    needle, lesser, trouble = view or open_view(path), [], ""
+    for place, (other_path, turn) in enumerate(zip(others, turns, strict=True)):
+        try:
+            other = open_view(other_path, min(CLOSE, math.prod(needle.size) // 4))
+            is_same = shows_the_same(needle.turned(turn), other)
+        except Exception as error:  # it could be read when it was hashed
+            trouble = f"cannot read {other_path}: {reason(error)}"
+            continue
+        if is_same and not (lacks := lacking(needle, other)):
+            return [place, *other.size, ""], trouble
+        if is_same:
+            lesser = lesser or [place, *other.size, lacks]
+    return lesser, trouble
 
 
-def checked_look(row, question):
-    """Return the tuple that a row of the cache or of a worker holds, or raise one of ODD."""
-    if not isinstance(row, list | tuple):
-        raise ValueError("not what look returns")
-    if row:
-        place, width, height, why = row
-        struct.pack("III", place, width, height)
-        if place >= len(question.paths) - 1 or type(place) is bool or type(why) is not str:
-            raise ValueError("not what look returns")
-    return tuple(row)
+def open_view(path, least=0):
+    return view_of(path, *open_picture(path, True, least))
 
 
-def view_of(path, least=VIEW):
-    image, size, data = open_picture(path, True, least)
-    return View.of(image, size, path, data)
+def view_of(path, image, size, data):
+    """Return the View of an opened picture."""
+    coded = len(data) - jpeg_header(data).scan if data.startswith(JPEG_START) else 0
+    return View(shrunk_to(image, 4 * CLOSE), size, path, times_in(data), coded)
 
 
 def shows_the_same(one, two):
@@ -1671,7 +1708,7 @@ def shows_the_same(one, two):
 
 
 def coded_of(path):
-    """Return what of a JPEG tells what it shows, its orientation and its coded picture.
+    """Return what of a JPEG tells what it shows: its orientation, and the coded picture.
 
     Of the APPn and COM segments that is Adobe's, which tells what the colours mean.
     """
@@ -1684,9 +1721,9 @@ def coded_of(path):
     return exif_of(data).get(ORIENTATION), kept, data[jpeg_header(data).scan :]
 
 
-def have_same_pixels(*views):
-    one, two = (open_picture(each.path, True, math.inf)[0] for each in views)
-    return np.array_equal(turned(one, views[0].turn), two)
+def have_same_pixels(one, two):
+    image, other = (open_picture(each.path, True, math.inf)[0] for each in (one, two))
+    return np.array_equal(turned(image, one.turn), other)
 
 
 def is_same_picture(one, two):
@@ -1705,10 +1742,9 @@ def details_agree(one, two):
     At half the smaller picture's sides: a window of 4 x 4 pixels is one of 8 x 8 of its own.
     """
     smaller = min(one.size, two.size, key=math.prod)
-    most, finer = (4 * VIEW, 2) if one.is_flat else (VIEW, 0.98)
-    scale = min(0.5, math.sqrt(most / math.prod(smaller)))
+    scale = min(0.5, math.sqrt((4 if one.is_flat else 1) * CLOSE / math.prod(smaller)))
     size = tuple(max(1, round(side * scale)) for side in smaller)
-    greys = (each.detailed(finer * math.prod(size)) for each in (one, two))
+    greys = (each.detailed(FINER * math.prod(size)) for each in (one, two))
     image, other = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in greys)
     (mean, spread), (other_mean, other_spread) = mean_and_spread(image), mean_and_spread(other)
     gain = gain_for(spread, other_spread)
@@ -1774,8 +1810,7 @@ def colours_agree(*views):
     """Whether the colours of two Views go together, where both have some."""
     if min(np.abs(each.colours[:2]).max() for each in views) <= GREY:
         return True
-    one, two = (each.colours.reshape(3, 256) for each in views)
-    one, two = (each - each.mean(1, keepdims=True) for each in (one, two))
+    one, two = (each.colours - each.colours.mean(1, keepdims=True) for each in views)
     one, two = sorted((one, two), key=lambda each: np.vdot(each[:2], each[:2]))
     spreads = [math.sqrt(np.vdot(each[:2], each[:2]) / 512) for each in (one, two)]
     product = np.vdot(one[:2], two[:2]) / 512
@@ -1798,20 +1833,12 @@ def are_shots(times, others):
     return datetime.timedelta(0) < min(apart) < datetime.timedelta(seconds=SHOT)
 
 
-def why_lesser(needle, other):
-    """Say why the View of a copy is less than the needle's, or nothing."""
+def lacking(needle, other):
+    """Return what the View of a copy lacks of the needle's, one of LACKING, or nothing."""
     if 10 * math.prod(other.size) < 9 * math.prod(needle.size):
-        return "smaller"
+        return "pixels"
     most, others = (np.abs(each.colours[:2]).max() for each in (needle, other))
-    return "only in grey" if most >= HAS_COLOUR and others <= GREY else ""
-
-
-TASKS = {
-    "digest": Task(digest, lambda text, _: struct.unpack("16s", bytes.fromhex(text))[0].hex()),
-    "hash": Task(hash_photo, checked_photo),
-    "look": Task(look, checked_look),
-    "picture": Task(lambda *asked: picture_of(*asked), lambda text, _: str(text), is_kept=False),
-}
+    return "colours" if most >= HAS_COLOUR and others <= GREY else ""
 
 
 # ------------------------------------------------------------------------------------------------
@@ -1821,6 +1848,11 @@ TASKS = {
 BROWSERS_SHOW = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".avif", ".gif")
 FOUND_SHOWN = 2000  # found ones on the page: a browser opens it within three seconds
 COLUMNS = "status distance match pixels match_pixels lookalike reason bytes modified".split()
+# {what a match lacks: (the table's word, the page's sentence)}
+LACKING = {
+    "pixels": ("smaller", "library copy is smaller: {match_pixels} (this one {pixels})"),
+    "colours": ("only in grey", "only in grey in the library"),
+}
 
 
 class Directory(typing.NamedTuple):
@@ -1854,7 +1886,7 @@ def by_directory(findings, needles):
     """Return the findings as sorted Directories, with those of the folders that can't be listed."""
     folders = {path: [] for path in needles.unlisted}
     for finding in sorted(findings):
-        folders.setdefault(os.path.dirname(finding.needle), []).append(finding)
+        folders.setdefault(os.path.dirname(finding.path), []).append(finding)
     # Two may go by one name, root's and another's.
     return sorted(Directory(needles.name_of(path), path, each) for path, each in folders.items())
 
@@ -1885,13 +1917,13 @@ def tell_the_end(results):
         parts.append(f"{statuses['lesser']:,} of them lesser")
     parts.append(f"{len(missing):,} missing")
     if missing:
-        years = sorted(finding.modified[:4] or "?" for finding in missing)
+        years = sorted(dated(finding.time, "%Y") or "?" for finding in missing)
         span = years[0] if years[0] == years[-1] else f"{years[0]} to {years[-1]}"
         parts[-1] += f" ({in_bytes(sum(finding.bytes for finding in missing))}, {span})"
     if statuses["unreadable"]:
         parts.append(f"{statuses['unreadable']:,} unreadable")
     tell(f"{statuses.total():,} photographs and videos: {', '.join(parts)}")
-    if compared := sum(finding.by_bytes for finding in results.all_of()):
+    if compared := sum(bool(finding.only_bytes) for finding in results.all_of()):
         tell(f"{compared:,} not found could only be compared by their bytes, such as videos")
     check = sum(not directory.found for directory in results.directories)
     hints = [] if args.report else ["--report page.html shows them"]
@@ -1901,6 +1933,17 @@ def tell_the_end(results):
         folders = f"{check:,} {'folder' if check == 1 else 'folders'} to check"
         folders += f", {len(in_part):,} found in part"
         tell("; ".join([folders, ", ".join(hints)] if hints else [folders]))
+
+
+def dated(seconds, form="%Y-%m-%d %H:%M"):
+    """Return a file's time in this form; nothing where it has none, or is past all years."""
+    with contextlib.suppress(OSError, OverflowError, ValueError):
+        return time.strftime(form, time.localtime(seconds)) if seconds else ""
+    return ""
+
+
+def in_pixels(size, form="{}x{}"):
+    return form.format(*size) if any(size) else ""
 
 
 def in_bytes(count):
@@ -1935,10 +1978,25 @@ def table_report(results):
     rows.writerow(["needle", "directory", *COLUMNS])
     for directory in results.directories:
         for finding in directory.findings:
-            row = finding.needle, directory.name, *(getattr(finding, each) for each in COLUMNS)
-            rows.writerow(map(harmless, row))
+            rows.writerow(map(harmless, [finding.path, directory.name, *cells_of(finding)]))
     text = table.getvalue()
     return (b"" if text.isascii() else b"\xef\xbb\xbf") + os.fsencode(text)
+
+
+def cells_of(finding):
+    """Return what the table has of a finding, in the order of COLUMNS."""
+    why = LACKING[finding.lacks][0] if finding.lacks else finding.problem or finding.only_bytes
+    return [
+        finding.status,
+        finding.bits,
+        finding.match,
+        in_pixels(finding.size),
+        in_pixels(finding.match_size),
+        finding.lookalike,
+        why,
+        finding.bytes,
+        dated(finding.time),
+    ]
 
 
 def harmless(cell):
@@ -1953,23 +2011,20 @@ def page_report(results):
     directories = sorted(results.directories, key=lambda each: (-each.count("missing"), each.name))
     statuses = collections.Counter(finding.status for finding in results.all_of())
     counts = ", ".join(f"{statuses[each]:,} {each}" for each in STATUSES)
-    note = f" {statuses['found'] - FOUND_SHOWN:,} more that are found stand in a table only "
-    note += "(--report table.csv)."
-    words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
-    call = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
-    rows = (
-        f"<tr{'' if each.is_to_see else ' class=whole'}><td>"
-        f'<a href="#f{number}">{escaped(each.name)}</a>'
-        + "".join(f"<td>{each.count(status) or ''}" for status in STATUSES)
-        for number, each in enumerate(directories)
+    totals = (
+        f"{statuses.total():,} photographs and videos in {len(directories):,} folders: {counts}."
     )
+    if statuses["found"] > FOUND_SHOWN:
+        more = f"{statuses['found'] - FOUND_SHOWN:,} more that are found"
+        totals += f" {more} stand in a table only (--report table.csv)."
+    words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
+    written = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
     return PAGE.substitute(
         title=f"What {escaped(results.args.needles)} holds that the library lacks",
         made=time.strftime("%Y-%m-%d %H:%M"),
-        call=escaped(call),
-        totals=f"{statuses.total():,} photographs and videos in {len(directories):,} folders: "
-        f"{counts}.{note if statuses['found'] > FOUND_SHOWN else ''}",
-        index="".join(rows),
+        call=escaped(written),
+        totals=totals,
+        index="".join(page.row(*each) for each in enumerate(directories)),
         sections="".join(page.section(*each) for each in enumerate(directories)),
     ).encode("utf-8")
 
@@ -1979,19 +2034,26 @@ class Page:
 
     def __init__(self, results):
         findings = results.all_of("missing", "lesser", "unreadable")
-        paths = {path for each in findings for path in (each.needle, each.match, each.lookalike)}
-        paths = sorted(paths - {""})
-        asked = results.team.ask("picture", (Question((path,)) for path in paths))
-        asked = progress(asked, len(paths), "pictures for the page")
-        self.pictures = {question.paths[0]: picture for question, picture, _ in asked if picture}
+        files = {path for each in findings for path in (each.path, each.match, each.lookalike)}
+        files = sorted(files - {""})
+        pictures = results.team.map(results.team.picture, files)
+        pictures = progress(pictures, len(files), "pictures for the page")
+        self.pictures = dict(zip(files, pictures, strict=True))
         self.room = FOUND_SHOWN
+
+    def row(self, number, directory):
+        """One row of the table of folders."""
+        name = f'<a href="#f{number}">{escaped(directory.name)}</a>'
+        counts = "".join(f"<td>{directory.count(status) or ''}" for status in STATUSES)
+        return f"<tr{'' if directory.is_to_see else ' class=whole'}><td>{name}{counts}"
 
     def section(self, number, directory):
         """One folder of the page, what is missing first, what is found folded."""
         items, found = [], []
         for finding in sorted(directory.findings, key=lambda each: STATUSES.index(each.status)):
-            figures = self.figure(finding.needle, caption_of(finding))
-            what = "the same bytes" if finding.distance == "" else "the same picture"
+            is_shown = finding.status != "unreadable"
+            figures = self.figure(finding.path, caption_of(finding), is_shown)
+            what = "the same bytes" if finding.bits is None else "the same picture"
             what = "not counted: looks like this" if finding.lookalike else what
             if other := finding.match or finding.lookalike:
                 figures += self.figure(other, f"{what}, in {escaped(os.path.dirname(other))}")
@@ -2008,13 +2070,13 @@ class Page:
             f"{fold if found else ''}</section>\n"
         )
 
-    def figure(self, path, caption):
+    def figure(self, path, caption, is_shown=True):
         """One picture of the page with its caption; a box with its name where there is none."""
         name = escaped(os.path.basename(path))
         address, picture = address_of(path), f'<span class="none">{name}</span>'
         if data := self.pictures.get(path):
             picture = f'<img src="data:image/jpeg;base64,{data}" alt="{name}">'
-        elif ending_of(path) in BROWSERS_SHOW and "<b>unreadable" not in caption:
+        elif ending_of(path) in BROWSERS_SHOW and is_shown:
             picture = f'<img src="{address}" alt="{name}" loading="lazy">'
         return (
             f'<figure><a href="{address}">{picture}</a><figcaption>{name}<br>'
@@ -2024,16 +2086,15 @@ class Page:
 
 def caption_of(finding):
     """What the page says below a needle: its status and why, its date and size."""
-    sizes = [each.replace("x", " x ") for each in (finding.match_pixels, finding.pixels)]
-    why = escaped(finding.reason)
-    if finding.reason == "smaller":
-        why = "library copy is smaller: {} (this one {})".format(*sizes)
-    elif finding.reason == "only in grey":
-        why = "only in grey in the library"
-    text = f"<b>{finding.status}</b>{': ' if why else ''}{why}"
+    why = finding.problem or finding.only_bytes
+    if finding.lacks:
+        sizes = {"pixels": finding.size, "match_pixels": finding.match_size}
+        sizes = {name: in_pixels(size, "{} x {}") for name, size in sizes.items()}
+        why = LACKING[finding.lacks][1].format(**sizes)
+    text = f"<b>{finding.status}</b>{': ' if why else ''}{escaped(why)}"
     if finding.twin:
         text += f"; the same file also in {escaped(os.path.dirname(finding.twin))}"
-    return f"{text}<br>{finding.modified}, {in_bytes(finding.bytes)}"
+    return f"{text}<br>{dated(finding.time)}, {in_bytes(finding.bytes)}"
 
 
 def address_of(path):
@@ -2046,12 +2107,11 @@ def escaped(name):
     return html.escape(os.fsencode(printable(name)).decode("utf-8", "replace"))
 
 
-def picture_of(question, _):
+def picture_of(path):
     """Return a JPEG of 240 pixels of a photograph, of a raw file's preview or of a video's start.
 
     In base64, to stand in the page; nothing where there is none to see.
     """
-    (path,) = question.paths
     checked_size(path)
     if kind_of(path) == "video":
         image = cv2.VideoCapture(path).read()[1]
@@ -2068,16 +2128,17 @@ def picture_of(question, _):
 
 
 def write_reports(results):
-    """Write each of the reports that can be written; end the run if one can't."""
-    failed = False
+    """Write each of the reports that can be written; return whether all could."""
+    are_written = True
     for path in results.args.report:
         try:
             write_whole(os.path.realpath(path), REPORTS[ending_of(path)](results))
         except OSError as error:
-            failed = True
+            are_written = False
             warn(f"cannot write {path}: {error.strerror or error}")
-    if failed:
-        end("not every report was written")
+    if not are_written:
+        tell("not every report was written", "ERROR")
+    return are_written
 
 
 def write_whole(path, content):
@@ -2226,7 +2287,7 @@ def plan_copies(results):
     args = results.args
     shelf, plan, there, twice = Shelf(args.copy_missing), {}, set(), 0
     for finding in sorted(results.all_of("missing", "lesser", "unreadable")):
-        source, relative = finding.needle, os.path.relpath(finding.needle, args.needles)
+        source, relative = finding.path, os.path.relpath(finding.path, args.needles)
         if not finding.bytes:
             continue
         name = os.path.splitext(os.path.basename(relative))[0]
@@ -2291,8 +2352,8 @@ def copy_whole(source, target):
         with open(part, "xb") as copy:
             for block in blocks_of(source):
                 copy.write(block)
-        info = os.stat(source)
-        os.utime(part, ns=(info.st_atime_ns, info.st_mtime_ns))
+        stats = os.stat(source)
+        os.utime(part, ns=(stats.st_atime_ns, stats.st_mtime_ns))
         try:
             os.link(part, target)
         except OSError:  # a disk without hard links, unless the name is taken
@@ -2329,8 +2390,8 @@ VERSION = "2026-11-26"
 CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-def parse_arguments():
-    """Return the checked options."""
+def parse_arguments(arguments=None):
+    """Return the checked options. Raises Ended, and SystemExit after --help and --version."""
     parser = argparse.ArgumentParser(
         description="Print each folder of a backup (the needles) of which a library (the haystack) "
         "has no photograph, not even resized, recompressed or brightened.",
@@ -2367,10 +2428,10 @@ def parse_arguments():
         help="list, hash and search as the article's code does, and not otherwise")
     add("--version", action="store_true", help="print the versions of the script and its packages")
     # fmt: on
-    if "--version" in sys.argv[1:]:  # and nothing is asked for
-        print(versions())
-        sys.exit()
-    return checked_arguments(parser.parse_args())
+    if "--version" in (sys.argv[1:] if arguments is None else arguments):  # alone, too
+        print(package_versions())
+        raise SystemExit(0)
+    return checked_arguments(parser.parse_args(arguments))
 
 
 def checked_arguments(args):
@@ -2427,7 +2488,7 @@ def check_copy_folder(args):
         end(f"cannot make --copy-missing {args.copy_missing}: {error.strerror}")
 
 
-def versions():
+def package_versions():
     heif = pillow_heif()
     return (
         f"hash_and_search {VERSION}, Python {sys.version.split()[0]}, OpenCV {cv2.__version__}, "
@@ -2447,7 +2508,7 @@ def info(line):
         print(f"[INFO] {printable(line)}", flush=True)
     except OSError as error:
         if isinstance(error, BrokenPipeError) or (os.name, error.errno) == ("nt", errno.EINVAL):
-            os._exit(141)  # whoever read our lines has closed the pipe
+            end("", 141)  # whoever read our lines has closed the pipe
         raise
 
 
@@ -2474,10 +2535,14 @@ def tell_some(say, lines, what):
         say(f"and {len(lines) - SHOWN:,} more {what}")
 
 
+class Ended(SystemExit):
+    """Ends the run with a status, and says in one line why."""
+
+
 def end(line, status=2):
-    """Print why the run ends, and end it without waiting for the threads."""
-    tell(line, "ERROR")
-    os._exit(status)
+    why = Ended(line)
+    why.code = status
+    raise why
 
 
 def progress(results, total, things):
@@ -2517,35 +2582,33 @@ def line_width():
 def keep_streams_ours():
     """Write names byte for byte, and send the lines of the C libraries, which name no file, away.
 
-    stderr is ours by another descriptor, and theirs leads nowhere; so does what was closed. On
-    Windows a console wants its own streams, and there they stay.
+    stderr is ours by another descriptor, and theirs leads nowhere. On Windows a console wants its
+    own streams, and there they stay.
     """
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for number in (1, 2):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.dup2(nowhere, number)
-    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
-    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    streams = sys.stdout, sys.stderr  # None where they are closed
+    sys.stdout, sys.stderr = (each or open(os.devnull, "w") for each in streams)  # noqa: SIM115
     if os.name != "nt":
-        sys.stderr = os.fdopen(os.dup(2), "w", 1)
-        os.dup2(nowhere, 2)
+        sys.stderr = os.fdopen(os.dup(sys.stderr.fileno()), "w", 1)
+        os.dup2(os.open(os.devnull, os.O_RDWR), 2)
     encoding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding=encoding, errors=errors)
 
 
 if __name__ == "__main__":
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    keep_streams_ours()
+    settle()
     try:
         status = main()
         sys.stdout.flush()
-        os._exit(status)  # not waiting for what a full stderr has left
+    except Ended as why:
+        status = why.code
+        if str(why):
+            tell(str(why), "ERROR")
     except KeyboardInterrupt:
-        end("interrupted", 130)
-    except OSError as error:
-        end(str(error))
-    except sqlite3.Error as error:
-        end(f"cannot read the cache: {error}; name a new file")
+        status = 130
+        tell("interrupted", "ERROR")
+    except OSError as error:  # stdout is full
+        status = 2
+        tell(str(error), "ERROR")
+    os._exit(status)  # waiting neither for the threads nor for what a full stderr has left

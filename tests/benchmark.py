@@ -153,8 +153,9 @@ def photos(count, each):
     for number in range(count):
         levels = random.integers(0, 256, (each, 72), np.uint8)
         prints = zip(hashes[number].tolist(), levels, strict=True)
-        prints = (Print(row, column, level.tobytes().hex()) for (row, column), level in prints)
-        yield Photo(f"./{number}.jpg", (640, 480), tuple(prints))
+        prints = (Print(row, column, level.tobytes()) for (row, column), level in prints)
+        known, *mirrored = prints
+        yield Photo(f"./{number}.jpg", (640, 480), (known,), tuple(mirrored))
 
 count = int(sys.argv[1])
 library = Listing(".", True, [f"./{number}.jpg" for number in range(count)])

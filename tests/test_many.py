@@ -158,62 +158,42 @@ def test_a_cache_serves_a_run_from_another_directory(needles):
     assert sum(bool(row["match"]) for row in rows) == 8
 
 
-LEVELS = "00" * 72
+PRINT = "00" * 88
 ODD = [
     "text",
     "",
     "null",
-    "[]",
     "{}",
     "0",
     '"text"',
     "[[]]",
     "[" * 5000,
     "[" * 5000 + "]" * 5000,
-    '[4, 320, 240, ""]',
-    '[4, 320, 240, "smaller"]',
-    '[-1, 320, 240, ""]',
     '[99, 320, 240, ""]',
-    '[0, -320, 240, ""]',
     '[0, 1e400, 240, ""]',
-    f'[0, {10**30}, 240, ""]',
-    "[0, 320, 240, 5]",
-    '[0, 320, 240, null]',
+    '[0, null, 240, ""]',
     '[0.5, 320, 240, ""]',
-    '[true, 320, 240, ""]',
     "[0, 320, 240]",
     json.dumps("0" * 31),
     json.dumps("0" * 33),
     json.dumps("g" * 32),
     *(
-        json.dumps(["x", size, prints, only_bytes, problem, None])
-        for size, prints, only_bytes, problem in [
-            ([320, 240], [], "", ""),
-            ([320, 240], [[1, 2, LEVELS], [1, 2, LEVELS]], "it is blank", ""),
-            ([320, 240], [], 7, ""),
-            ([320, 240], [[1, 2, LEVELS], [1, 2, LEVELS]], "", "a problem"),
-            ([320], [[1, 2, LEVELS], [1, 2, LEVELS]], "", ""),
-            ([320, 240, 3], [[1, 2, LEVELS], [1, 2, LEVELS]], "", ""),
-            ([-1, 240], [[1, 2, LEVELS], [1, 2, LEVELS]], "", ""),
-            (["a", 240], [[1, 2, LEVELS], [1, 2, LEVELS]], "", ""),
-            (None, [[1, 2, LEVELS], [1, 2, LEVELS]], "", ""),
-            ([320, 240], [[2**64, 2, LEVELS], [1, 2, LEVELS]], "", ""),
-            ([320, 240], [[10**40, 2, LEVELS], [1, 2, LEVELS]], "", ""),
-            ([320, 240], [[-1, 2, LEVELS], [1, 2, LEVELS]], "", ""),
-            ([320, 240], [[1.5, 2, LEVELS], [1, 2, LEVELS]], "", ""),
-            ([320, 240], [["1", 2, LEVELS], [1, 2, LEVELS]], "", ""),
-            ([320, 240], [[None, 2, LEVELS], [1, 2, LEVELS]], "", ""),
-            ([320, 240], [[1, 2, LEVELS[1:]], [1, 2, LEVELS]], "", ""),
-            ([320, 240], [[1, 2, LEVELS + "00"], [1, 2, LEVELS]], "", ""),
-            ([320, 240], [[1, 2, 7], [1, 2, LEVELS]], "", ""),
-            ([320, 240], [[1, 2, "ü" * 144], [1, 2, LEVELS]], "", ""),
-            ([320, 240], [[1, 2], [1, 2]], "", ""),
-            ([320, 240], [1, 2], "", ""),
-            ([320, 240], 12, "", ""),
+        json.dumps(row)
+        for row in [
+            [[320, 240], [], [], ""],
+            [[320, 240], [PRINT], [PRINT], "it is blank"],
+            [[320], [PRINT], [PRINT], ""],
+            [[320, 240, 3], [PRINT], [PRINT], ""],
+            [["a", 240], [PRINT], [PRINT], ""],
+            [None, [PRINT], [PRINT], ""],
+            [[320, 240], [PRINT[1:]], [PRINT], ""],
+            [[320, 240], [PRINT + "00"], [PRINT], ""],
+            [[320, 240], [7], [PRINT], ""],
+            [[320, 240], ["\xfc" * 176], [PRINT], ""],
+            [[320, 240], 12, [PRINT], ""],
         ]
     ),
     10**18,
-    -(10**18),
     1.5,
     b"[]",
     b"\xff\xfe\0",
@@ -234,7 +214,7 @@ def test_odd_values_in_the_cache_change_nothing(tree):
     content = (tree.path / "cache").read_bytes()
     with sqlite3.connect(tree.path / "cache") as database:
         tasks = dict(database.execute("SELECT task, count(*) FROM answers GROUP BY task"))
-    assert {task.split()[0] for task in tasks} == {"hash", "digest", "look"}
+    assert set(tasks) == {"hash_photo", "hash_needle", "digest_start", "digest_whole", "look"}
     assert sum(count for task, count in tasks.items() if task.startswith("digest")) >= 32
     step = 8  # rows of a task that hold one after the other of the values in a run
     for start in range(0, len(ODD), step):
@@ -291,17 +271,6 @@ def test_a_file_that_is_no_cache_of_ours_is_left_alone(tree, kind):
     assert (done.status, done.out) == (2, "")
     assert done.err.startswith("[ERROR] cannot use the cache precious: ")
     assert done.err.count("\n") == 1 and cache.read_bytes() == before
-
-
-def test_an_older_cache_of_ours_becomes_a_new_one(tree):
-    with sqlite3.connect(tree.path / "cache") as database:
-        database.execute(f"PRAGMA application_id = {0x64486173}")
-        database.execute("CREATE TABLE fingerprints (path, fingerprint)")
-        database.execute("CREATE TABLE hashes (path, hash)")
-    assert outcome(tree, "--cache", "cache") == outcome(tree)
-    with sqlite3.connect(tree.path / "cache") as database:
-        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master")]
-    assert tables == ["answers"] and len(kept(tree.path / "cache")) == 8
 
 
 def test_a_damaged_cache_ends_with_one_line(needles):

@@ -128,15 +128,14 @@ def test_a_long_list_is_cut_and_names_the_report(tree):
     lines = tree.run("--report", "table.csv").err.splitlines()
     for kind in (
         r"part \d\d: 1 of 2 found",
-        r"cannot read .*\.jpg: not an image",
-        r"cannot read .*\.mov: the file is empty",
+        r"cannot read .*(\.jpg: not an image|\.mov: the file is empty)",
         r"(texts|zips) \d\d: only files that are not searched for",
         r".*zips \d\d.a\.zip: a backup inside an archive",
     ):
         assert sum(bool(re.match(r"\[\w+\] " + kind, line)) for line in lines) == 20, kind
     more = [line for line in lines if re.match(r"\[\w+\] and [\d,]+ more ", line)]
-    assert len(more) == 5 and all("; --report" in line or "; look into" in line for line in more)
-    assert sum("and 5 more" in line for line in more) == 4
+    assert len(more) == 4 and all("; --report" in line or "; look into" in line for line in more)
+    assert sum("and 5 more" in line for line in more) == 2
     assert len(table(tree.path / "table.csv")) == 100
 
 
@@ -383,11 +382,9 @@ def test_reports_of_one_kind_are_all_written(tree):
 
 
 def test_a_page_of_many_needles():
-    findings = [
-        Finding(f"n/{i // 50}/{i}.jpg", "found", 0, f"h/{i}.jpg", bytes=1) for i in range(40_000)
-    ]
+    findings = [Finding(f"n/{i // 50}/{i}.jpg", f"h/{i}.jpg", 0, bytes=1) for i in range(40_000)]
     directories = [Directory(f"{i}", f"n/{i}", findings[50 * i : 50 * i + 50]) for i in range(800)]
-    args = SimpleNamespace(needles="n", jobs=1, dask=None, cache=None)
+    args = SimpleNamespace(needles="n", jobs=1, dask=None, cache=None, article=False, rotated=False)
     started = time.monotonic()
     page = page_report(Results(args, directories, Team(args))).decode()
     assert time.monotonic() - started < 20
@@ -396,7 +393,7 @@ def test_a_page_of_many_needles():
     assert "38,000 more that are found stand in a table only (--report table.csv)" in page
     assert page.count('<a href="#f') == page.count("<section ") == 800
     # what is missing stands on it however much is found
-    missing = [Directory("z", "n/z", [Finding("n/z/a.nef", "missing", bytes=1)])]
+    missing = [Directory("z", "n/z", [Finding("n/z/a.nef", bytes=1)])]
     directories = directories[:41] + missing
     page = page_report(Results(args, directories, Team(args))).decode()
     assert page.count('<li class="missing">') == 1

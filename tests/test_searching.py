@@ -101,7 +101,7 @@ def decoded(tree, *options, **more):
 
 
 def is_same_picture(image, other):
-    return hash_and_search.is_same_picture(View.of(image), View.of(other))
+    return hash_and_search.is_same_picture(View(image), View(other))
 
 
 def is_refused_by(rule, image, other, monkeypatch):
@@ -409,7 +409,7 @@ def test_candidates_are_those_of_a_plain_search(tmp_path):
     (tmp_path / "b").mkdir()
     library, needles = Listing(str(tmp_path / "a"), True), Listing(str(tmp_path / "b"), False)
     needles.folders = hash_and_search.folder_ids(str(tmp_path / "b"))
-    count, levels = 2**17 + 1000, bytes(range(72)).hex()
+    count, levels = 2**17 + 1000, bytes(range(72))
     library.files = [str(tmp_path / "a" / f"{place}.jpg") for place in range(count)]
     haystack = Haystack([library], needles)
     rng = np.random.default_rng(9)
@@ -425,7 +425,7 @@ def test_candidates_are_those_of_a_plain_search(tmp_path):
     assert haystack.count == count
     sought = Print(0, 0, levels)
     for most in (0, 3, 23, 24, 28):
-        assert haystack.within(sought, most) == [
+        assert haystack.places_near(sought, most) == [
             place
             for place in range(count)
             if rows[place] == 0 or rows[place].bit_count() + columns[place].bit_count() <= most

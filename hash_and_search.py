@@ -611,7 +611,7 @@ def decode_jpeg(data, colours, least):
                 raise ValueError("the end of the file is missing, and with it part of the picture")
     high, wide = (high, wide) if high * wide else image.shape[:2]
     image = image[: round(high / scale), : round(wide / scale)]  # what is beyond is padding
-    turn = UPRIGHT.get(exif_of(data).get(ORIENTATION), 0)
+    turn = UPRIGHT.get(exif_of(data, header.scan).get(ORIENTATION), 0)
     return turned(image, turn), (high, wide) if TURNS[turn][0] else (wide, high)
 
 
@@ -653,16 +653,15 @@ ORIENTATION, SAMPLES, EXIF = (0x112, SHORT), (0x115, SHORT), 0x8769  # the last 
 UPRIGHT = {2: 1, 3: 3, 4: 2, 5: 4, 6: 5, 7: 7, 8: 6}  # {orientation: place in TURNS}
 
 
-def exif_of(data):
+def exif_of(data, end=None):
     """Return {(tag, kind): value} of the numbers and texts of a file's EXIF, or of a TIFF.
 
     It may stand anywhere: behind the picture in a PNG, a WebP or a HEIC. Source: EXIF 2.32 (CIPA
     DC-008), section 4.6.
     """
-    data = data[: jpeg_header(data).scan] if data.startswith(JPEG_START) else data
     if not is_tiff(data):
-        starts = data.find(b"II*\0\x08\0\0\0"), data.find(b"MM\0*\0\0\0\x08")
-        data = data[min((start for start in starts if start >= 0), default=len(data)) :]
+        starts = (data.find(start, 0, end) for start in (b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"))
+        data = data[min((start for start in starts if start >= 0), default=len(data)) :][: 2**16]
     order, found, links = ">" if data.startswith(b"MM") else "<", {}, [4]
     with contextlib.suppress(struct.error):  # it is damaged, or there is none
         for link in links:
@@ -950,7 +949,7 @@ class View:
         if self.image.ndim == 2:
             return np.zeros((3, 256), np.float32)
         # A sample of the pixels takes a tenth of the time of all.
-        sample = cv2.resize(self.image, (192, 192), interpolation=cv2.INTER_NEAREST)
+        sample = cv2.resize(self.image, (128, 128), interpolation=cv2.INTER_NEAREST)
         boxes = cv2.resize(sample, (16, 16), interpolation=cv2.INTER_AREA)
         colours = cv2.cvtColor(boxes, cv2.COLOR_BGR2LAB).reshape(256, 3).T[::-1]
         return colours.astype(np.float32) - 128
@@ -1043,9 +1042,9 @@ def hash_rotated(path):
     return hash_needle(path, len(TURNS), len(TURNS))
 
 
-def times_in(data):
+def times_in(data, end=None):
     """Return when a picture was taken: datetimes, with their fraction of a second if known."""
-    exif, times = exif_of(data), set()
+    exif, times = exif_of(data, end), set()
     for tag, fraction in TIMES.items():
         part = exif.get((fraction, TEXT), b"").rstrip(b"\0 ")
         part = float(b"0." + part) if part.isdigit() else 0
@@ -1676,7 +1675,7 @@ def look(path, *others, turns, view=None):
     needle, lesser, trouble = view or open_view(path), [], ""
     for place, (other_path, turn) in enumerate(zip(others, turns, strict=True)):
         try:
-            other = open_view(other_path, min(CLOSE, math.prod(needle.size) // 4))
+            other = open_view(other_path, FINER * min(CLOSE, math.prod(needle.size) // 4))
             is_same = shows_the_same(needle.turned(turn), other)
         except Exception as error:  # it could be read when it was hashed
             trouble = f"cannot read {other_path}: {reason(error)}"
@@ -1694,8 +1693,8 @@ def open_view(path, least=0):
 
 def view_of(path, image, size, data):
     """Return the View of an opened picture."""
-    coded = len(data) - jpeg_header(data).scan if data.startswith(JPEG_START) else 0
-    return View(shrunk_to(image, 4 * CLOSE), size, path, times_in(data), coded)
+    scan = jpeg_header(data).scan if data.startswith(JPEG_START) else len(data)
+    return View(shrunk_to(image, 4 * CLOSE), size, path, times_in(data, scan), len(data) - scan)
 
 
 def shows_the_same(one, two):
@@ -1718,7 +1717,8 @@ def coded_of(path):
         for kind, start, end in segments(data)
         if kind == 0xEE or not (0xE0 <= kind <= 0xEF or kind == 0xFE)
     ]
-    return exif_of(data).get(ORIENTATION), kept, data[jpeg_header(data).scan :]
+    scan = jpeg_header(data).scan
+    return exif_of(data, scan).get(ORIENTATION), kept, data[scan:]
 
 
 def have_same_pixels(one, two):
@@ -1739,18 +1739,21 @@ def is_same_picture(one, two):
 def details_agree(one, two):
     """Whether two Views nowhere differ strongly, once their levels are fitted: the second look.
 
-    At half the smaller picture's sides: a window of 4 x 4 pixels is one of 8 x 8 of its own.
+    Its windows have 8 x 8 pixels of the smaller picture, or of as much of it as is compared.
     """
     smaller = min(one.size, two.size, key=math.prod)
-    scale = min(0.5, math.sqrt((4 if one.is_flat else 1) * CLOSE / math.prod(smaller)))
+    pixels = math.prod(smaller)
+    most = 4 * CLOSE if pixels > 4 * CLOSE and one.is_flat else CLOSE
+    scale = min(1, max(min(0.5, math.sqrt(most / pixels)), LONGER_SIDE / max(smaller)))
     size = tuple(max(1, round(side * scale)) for side in smaller)
     greys = (each.detailed(FINER * math.prod(size)) for each in (one, two))
-    image, other = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in greys)
+    image, other = (resized(each, size) for each in greys)
     (mean, spread), (other_mean, other_spread) = mean_and_spread(image), mean_and_spread(other)
     gain = gain_for(spread, other_spread)
     shift = other_mean - gain * mean
     differences = cv2.addWeighted(image, gain, other, -1, shift, dtype=cv2.CV_16S)
-    least, most, *_ = cv2.minMaxLoc(cv2.blur(differences, (4, 4)))
+    window = max(4, round(8 * scale))
+    least, most, *_ = cv2.minMaxLoc(cv2.blur(differences, (window, window)))
     return max(-least, most) <= min(DIFFERENT, other_spread)
 
 

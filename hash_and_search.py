@@ -32,8 +32,10 @@ import contextlib
 import csv
 import dataclasses
 import datetime
+import difflib
 import errno
 import filecmp
+import fnmatch
 import functools
 import hashlib
 import html
@@ -58,6 +60,7 @@ import threading
 import time
 import typing
 
+PIP = f"{subprocess.list2cmdline([sys.executable])} -m pip install"
 # Admit a panorama of 2**28 pixels; OpenCV's own 2**30 would let a small file take 6 GB of memory.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # read once, at the import
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's own threads would only wait here
@@ -68,15 +71,21 @@ try:
 except ImportError as error:
     if __name__ != "__main__":
         raise
-    advice = "; run: python -m pip install -r requirements.txt"
+    advice = f"; run: {PIP} -r requirements.txt"
     if sys.platform.startswith("linux") and ".so" in str(error):  # its windows want a library
         advice = "; run: apt-get install libgl1 libglib2.0-0 (or take opencv-python-headless)"
     elif sys.platform == "win32" and "DLL" in str(error):
         advice = "; this Windows lacks its media features: take opencv-python-headless instead"
     elif not isinstance(error, ModuleNotFoundError):
         advice = ""
-    print(f"[ERROR] {error}{advice}", file=sys.stderr)
-    sys.exit(2)
+    if not {"-h", "--help"} & set(sys.argv):
+        print(f"[ERROR] {error}{advice}", file=sys.stderr)
+        sys.exit(2)
+    cv2 = np = paths = type(
+        "Absent",
+        (),
+        dict.fromkeys(["__getattr__", "__call__", "__rmul__"], lambda self, *_, **__: self),
+    )()
 
 
 # ------------------------------------------------------------------------------------------------
@@ -136,11 +145,11 @@ def main(arguments=None):
         if not directory.found:
             info(directory.name)
 
-    results = Results(args, directories, team)
+    results = Results(team, haystack, directories, [*library, needles])
     tell_the_end(results)
     are_written = write_reports(results)
     copy_missing(results)
-    is_lacking = results.all_of("missing", "unreadable") or needles.unlisted
+    is_lacking = results.all_of(*LACKED) or needles.unlisted or not needles.files
     return int(args.exit_code and bool(is_lacking)) if are_written else 2
 
 
@@ -164,13 +173,34 @@ KINDS = {
 }
 KIND_OF = {ending: kind for kind, endings in KINDS.items() for ending in endings.split()}
 ARCHIVES = set(".zip .7z .rar .tar .tgz .gz .iso .dmg".split())
-HARMLESS = set(".ini .db .ctg .html .json .ds_store".split())  # endings, or names, beside albums
+# Endings, or names, of files that are no alarm where nothing else lies in a folder.
+HARMLESS = set(
+    """.ini .db .ctg .html .htm .json .ds_store .mp3 .m4a .aac .flac .ogg .wma .wav .txt .log .xml
+    .css .js .url .lnk .exe .dll .mrk .lrprev .lrcat .lrdata .xmp .aae .thm .pp3 .dop""".split()
+)
+# How a needle begins that no ending tells: a phone's backup, a rescued file, an editor's original.
+BEGINNINGS = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|BM....\0{4}"
+    rb"|....ftyp(?P<heif>hei[cmsx]|mif1|msf1|hev[cx])|....ftypavi[fs]|(?P<video>....ftyp)",
+    re.DOTALL,
+)
+# What empties itself, or holds smaller copies only; the last three by the folder above, too.
 TRASH = re.compile(
-    r"\$recycle\.bin|recycle[dr]|[.#@]recycle(\.bin)?|trash|\.trash.*|\.dtrash|files_trashbin"
-    r"|@eadir|\.thumbnails|\.stversions",
+    r"(.*/)?(\$recycle\.bin|recycle(r|d|bin)|[.#@]recycle(\.bin)?|trash|\.trash.*|\.dtrash"
+    r"|files_trashbin|@eadir|\.thumbnails|\.stversions|[.#@~]snapshots?|\.zfs|\.dropbox\.cache"
+    r"|\.globaltrash|\.sync(trash|archive)|deleted items|recently deleted|papierkorb|corbeille"
+    r"|\.photoprism|\.sync/archive|_gsdata_/_saved_|\.cache/thumbnails)",
     re.IGNORECASE,
 )
-SHOWN = 20  # lines of one sort on stderr
+IMMICH = {"thumbs", "encoded-video"}, {"upload", "library"}  # the first count beside the others
+# What is left out and told at once, and what it means.
+TOLD = {
+    "cannot be": "",
+    "listed by another name": "",
+    "link to a folder": ", not followed",
+    "archive": ", in which nothing is searched; unpack it",
+}
+SHOWN, FEW = 20, 3  # lines on stderr of folders that lack something, and of anything else
 
 
 def kind_of(path):
@@ -178,8 +208,15 @@ def kind_of(path):
     return KIND_OF.get(ending_of(path))
 
 
-def is_decoded(path):
-    return kind_of(path) in ("decoded", "HEIC")
+def kind_of_needle(path):
+    """Return what a needle's ending tells, or its first bytes where that tells nothing."""
+    ending = ending_of(path)
+    if ending in KIND_OF or ending in HARMLESS or not size_of(path):  # a pipe would be waited for
+        return KIND_OF.get(ending)
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        if found := BEGINNINGS.match(file.read(16)):
+            return "HEIC" if found["heif"] else "video" if found["video"] else "decoded"
+    return None
 
 
 def ending_of(path):
@@ -195,10 +232,9 @@ class Listing:
 
     root: str
     is_library: bool
+    exclude: list = dataclasses.field(default_factory=list)  # patterns of what is left out
     files: list = dataclasses.field(default_factory=list)  # paths of photographs and videos
-    hidden: list = dataclasses.field(default_factory=list)  # those whose name begins with a dot
-    others: list = dataclasses.field(default_factory=list)  # paths of other files
-    heic: int = 0  # how many of the files are HEIC
+    left_out: list = dataclasses.field(default_factory=list)  # (path, why) of what isn't searched
     folders: set = dataclasses.field(default_factory=set)  # what folder_ids says of each folder
     unlisted: list = dataclasses.field(default_factory=list)  # folders that can't be listed
 
@@ -207,19 +243,35 @@ class Listing:
         relative = os.path.relpath(folder, self.root)
         return relative if relative != "." else os.path.basename(os.path.abspath(folder)) or folder
 
-    def fill(self, is_listed, ours):
+    def fill(self, kind, ours):
         """List the files; ours are our own reports and caches, by their absolute paths."""
         for path in self.walk():
-            name = os.path.basename(path)
-            if not name.startswith(".") or name.endswith(".icloud"):
-                if kind := is_listed(path):
-                    self.files.append(path)
-                    self.heic += kind == "HEIC"
-                elif os.path.normcase(os.path.abspath(path)) not in ours:
-                    self.others.append(path)
-            elif is_listed(path) and not (name.startswith("._") and is_apple_double(path)):
-                self.hidden.append(path)
+            if os.path.normcase(os.path.abspath(path)) not in ours:
+                self.add(path, kind(path))
         self.files.sort()
+
+    def add(self, path, kind):
+        """Add a file to those that are searched, or to what is left out."""
+        name = os.path.basename(path)
+        is_hidden = name.startswith(".") and not name.endswith(".icloud")
+        if is_hidden and (not kind or (name.startswith("._") and is_apple_double(path))):
+            return
+        if self.is_excluded(path):
+            self.left_out.append((path, "excluded"))
+        elif is_hidden:
+            self.left_out.append((path, "hidden"))
+        elif kind:
+            self.files.append(path)
+        else:
+            self.left_out.append((path, "archive" if ending_of(path) in ARCHIVES else "other file"))
+
+    def is_excluded(self, path):
+        """Whether a pattern fits a path below root, or one of its folders, whole or by name."""
+        if not self.exclude:
+            return False
+        parts = pathlib.PurePath(os.path.relpath(path, self.root)).parts
+        names = {*parts, *("/".join(parts[:count]) for count in range(len(parts) + 1))}
+        return any(fnmatch.filter(names, pattern) for pattern in self.exclude)
 
     def walk(self):
         """Yield each file below root; follow no link, and note each folder."""
@@ -231,86 +283,102 @@ class Listing:
                 self.folders |= ids  # those of one that can't be listed, too
                 with os.scandir(folder) as entries:
                     entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
-                if ids & seen:
-                    warn(f"{folder}: listed already, by another name")
-                    continue
-                seen |= ids
             except OSError as error:
-                warn(f"cannot list {folder}: {error.strerror}")
+                self.left_out.append((folder, f"cannot be listed: {error.strerror}"))
                 self.unlisted.append(folder)
                 continue
+            if ids & seen:
+                self.left_out.append((folder, "listed by another name"))
+                continue
+            seen |= ids
+            names = {entry.name for entry in entries}
             for entry in entries:
                 try:
                     is_link = entry.is_symlink() or is_junction(entry)
                     is_folder = os.path.isdir(entry.path) if is_link else entry.is_dir()
                 except OSError as error:  # of a damaged disk
-                    warn(f"cannot look at {entry.path}: {error.strerror}")
+                    self.left_out.append((entry.path, f"cannot be looked at: {error.strerror}"))
                     is_link = is_folder = False
                 if not is_folder:
                     yield entry.path
                 elif is_link:
-                    warn(f"{entry.path}: a link to a directory, not followed")
-                elif self.is_library and TRASH.fullmatch(entry.name):
+                    self.left_out.append((entry.path, "link to a folder"))
+                elif self.is_library and is_trash(entry.path, names):
                     trash.append(entry.path)
                 else:
                     folders.append(entry.path)
-        if trash:
-            shown = ", ".join(sorted(trash)[:SHOWN])
-            warn(f"{self.root}: trash and previews do not count: {shown}")
+        lines = (f"{path}: trash or previews, which do not count" for path in sorted(trash))
+        tell_some(warn, lines, "folders of trash or previews", FEW)
 
     def tell_what_is_left_out(self):
-        root, others = self.root, self.others
-        if others:
-            endings = collections.Counter(map(ending_of, others))
-            shown = [f"{end or 'without an ending'} {n}" for end, n in endings.most_common(10)]
-            more = f" and {len(endings) - 10:,} more" if len(endings) > 10 else ""
-            skipped = f"{len(others):,} other files are not searched for"
-            warn(f"{root}: {skipped}: {', '.join(shown)}{more}")
-        if self.hidden:
-            skipped = f"{len(self.hidden):,} hidden photographs and videos are not searched for"
-            warn(f"{root}: {skipped}, such as {min(self.hidden)}")
+        for sort, advice in TOLD.items():
+            left = sorted(each for each in self.left_out if each[1].startswith(sort))
+            if not (self.is_library and sort == "archive"):
+                lines = (f"{path}: {why}{advice}" for path, why in left)
+                tell_some(warn, lines, f"{sort}; --report lists them", FEW)
+        if not self.is_library:
+            tell_some(warn, self.lone(), "such folders; --report lists them", FEW)
         clouds = os.name == "nt" or sys.platform == "darwin"
         if away := sum(map(is_online_only, self.files if clouds else ())):
-            warn(f"{root}: {away:,} files are online only; reading downloads them")
-        if not self.is_library:
-            archives = sorted(path for path in others if ending_of(path) in ARCHIVES)
-            lines = (f"{path}: a backup inside an archive is not searched" for path in archives)
-            tell_some(warn, lines, "archives; look into the backup")
-            only = "only files that are not searched for; look into it"
-            lines = (f"{name}: {only}" for name in self.lone())
-            tell_some(warn, lines, "folders with only such files; look into the backup")
+            warn(f"{self.root}: {away:,} files are online only; reading downloads them")
 
     def lone(self):
-        """Return the names of folders with files that may matter, and none that is searched."""
-        searched = set()
+        """Return a line for each folder with files that may matter, and none that is searched.
+
+        Such folders side by side are told in one line; what may be photographs comes first.
+        """
+        searched = {self.root}
         for folder in {os.path.dirname(path) for path in self.files}:
-            while folder and folder not in searched:
-                searched.add(folder)
-                folder = os.path.dirname(folder)
-        matter = set()
-        for path in self.others + self.hidden:
-            if not {ending_of(path), os.path.basename(path).lower()} & HARMLESS:
-                matter.add(os.path.dirname(path))
-        return sorted(map(self.name_of, matter - searched))
+            searched |= {folder, *map(str, pathlib.PurePath(folder).parents)}
+        endings = collections.defaultdict(set)
+        for path, why in self.left_out:
+            ending = ending_of(path) or "without an ending"
+            is_harmless = {ending, os.path.basename(path).lower()} & HARMLESS
+            if why == "hidden" or (why in ("other file", "archive") and not is_harmless):
+                words = f"hidden {ending}" if why == "hidden" else ending
+                endings[os.path.dirname(path)].add(words)
+        beside = collections.defaultdict(list)
+        for folder in sorted(endings.keys() - searched):
+            beside[os.path.dirname(folder)].append(folder)
+        lines = []
+        for parent, folders in beside.items():
+            only = sorted(set().union(*(endings[folder] for folder in folders)))
+            name = self.name_of(folders[0])
+            if len(folders) > 1:
+                name = f"{self.name_of(parent)}: {len(folders):,} folders"
+            is_urgent = any(each.startswith("hidden") or each in ARCHIVES for each in only)
+            shown = ", ".join(only[:5])
+            lines.append((not is_urgent, f"{name}: only {shown}, nothing that is searched"))
+        return [line for _, line in sorted(lines)]
 
 
 def list_all(args):
     """Return a Listing for each haystack and one of the needles; tell what is left out."""
     by_article = lambda path: path.lower().endswith(paths.image_types)  # noqa: E731
-    is_listed = by_article if args.article else kind_of
+    kinds = (by_article, by_article) if args.article else (kind_of_needle, kind_of)
     ours = {os.path.normcase(os.path.abspath(path)) for path in (*args.report, args.cache or "")}
     library = [Listing(root, True) for root in args.haystack]
-    needles = Listing(args.needles, False)
+    needles = Listing(args.needles, False, args.exclude)
     for listing in (*library, needles):
-        listing.fill(is_listed, ours)
+        listing.fill(kinds[listing.is_library], ours)
         listing.tell_what_is_left_out()
         if not listing.files and listing.root != args.copy_missing:
             warn(f"{listing.root}: no photographs and no videos")
-    heic = sum(each.heic for each in (*library, needles))
+    files = itertools.chain.from_iterable(listing.files for listing in (*library, needles))
+    heic = sum(ending_of(path) in KINDS["HEIC"].split() for path in files)
     if heic and not args.dask and not pillow_heif():
-        advice = 'to decode them, run: python -m pip install "pillow-heif>=1.8"'
+        advice = f'to decode them, run: {PIP} "pillow-heif>=1.8"'
         warn(f"{heic:,} HEIC files are compared by their bytes only; {advice}")
     return library, needles
+
+
+def is_trash(path, beside):
+    """Whether a folder is one that empties itself, or has previews; beside are its neighbours."""
+    above, name = os.path.split(path)
+    previews, originals = IMMICH
+    if name in previews and originals & beside:
+        return True
+    return bool(TRASH.fullmatch(f"{os.path.basename(above)}/{name}"))
 
 
 def is_apple_double(path):
@@ -355,8 +423,26 @@ TOO_LARGE = "it has more than {} pixels; raise OPENCV_IO_MAX_IMAGE_PIXELS to rea
 SEQUENCES = {b"hevc", b"hevx", b"msf1"}
 HEIF = {b"heic", b"heix", b"heim", b"heis", b"mif1"} | SEQUENCES
 JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", b"\xff\xda"
+JPEG_MARKER = re.compile(rb"\xff[\xc4\xd9-\xdd\xe0-\xef\xfe]")  # in or behind a scan
+# Of a JPEG of several pictures, with the size and the place of the list of them (CIPA DC-007).
+MP_INDEX = re.compile(rb"(?s)\xff\xe2..MPF\0(?=(II|MM).{8,99}?(?:\x02\xb0\x07|\xb0\x02\0).(.{8}))")
+# In an XMP too long for one segment, this begins all but the first (XMP specification, part 3).
+EXTENDED_XMP = re.compile(rb"\xff\xe1..http://ns.adobe.com/xmp/extension/\0.{40}", re.DOTALL)
 VIDEO = re.compile(rb"ftyp(mp4|iso|qt |avc|3gp)")  # begins one, such as a motion photo's
+# By what a JPEG's XMP, or a HEIC's header, tells that the file holds more than its picture.
+BESIDE = {
+    b"GDepth:Data": "depth",
+    b"GImage:Data": "second picture",
+    b"GAudio:Data": "sound",
+    b"hevc:2015:auxid:2\0": "depth",
+    b"cicp:systems:auxiliary:depth\0": "depth",
+    b"photo:2020:aux:hdrgainmap\0": "gain map",
+    b"\0\0tmap": "gain map",
+}
+GAIN_MAP = re.compile(rb"hdrgm:|HDRGainMap|urn:iso:std:iso:ts:21496")  # in a JPEG
+SECOND = "second photograph"
 MOST_SCANS = 100  # ordinary progressive JPEGs have ten
+NESTED = set(b"moov trak mdia minf stbl edts".split())  # boxes of a video
 REDUCED = {
     8: (cv2.IMREAD_REDUCED_GRAYSCALE_8, cv2.IMREAD_REDUCED_COLOR_8),
     4: (cv2.IMREAD_REDUCED_GRAYSCALE_4, cv2.IMREAD_REDUCED_COLOR_4),
@@ -679,17 +765,55 @@ def exif_of(data, end=None):
     return found
 
 
-def holds_more(data):
-    """Whether a JPEG or HEIC holds a video too, or a JPEG another: a gain map, or a depth map."""
-    if not data.startswith(JPEG_START):
-        return is_heif(data) and bool(VIDEO.search(data, 8))
-    start = jpeg_header(data).scan
-    end = data.find(JPEG_END, start)
-    if end >= 0 and VIDEO.search(data, end):
-        return True
-    is_there = data.find(JPEG_START, start) >= 0  # faster than the pattern
-    is_there = is_there and re.search(rb"\xff\xd9\0*\xff\xd8\xff", data[start:])
-    return bool(is_there) or data.find(b"MPF\0", 0, start) >= 0
+def rest_of(data):
+    """Return a frozenset of what a JPEG or a HEIC holds beside its picture: (what, a digest).
+
+    What its header alone tells of has no digest, as programs write that anew.
+    """
+    header, found = b"", []
+    if data.startswith(JPEG_START):
+        header = EXTENDED_XMP.sub(b"", data[: jpeg_header(data).scan])
+        found += rest_behind(data, header)
+    elif data[4:8] == b"ftyp":
+        for kind, start, end in boxes(io.BytesIO(data), len(data)):
+            if kind == b"meta":
+                header = data[start:end]
+            elif kind == b"mpvd" or VIDEO.search(data, start, end):
+                found.append(("video", data[start:end]))
+    found = [(what, hashlib.blake2b(rest).hexdigest()) for what, rest in found]
+    return frozenset(found + [(what, "") for name, what in BESIDE.items() if name in header])
+
+
+def rest_behind(data, header):
+    """Return [(what, bytes)] of what stands behind a JPEG's picture, unless it is a preview."""
+    own, behind, types = jpeg_header(data), data[jpeg_end(data) :], set()
+    if behind and VIDEO.search(data, own.scan):  # damage can hide where the picture ends
+        return [("video", behind)]
+    if index := MP_INDEX.search(header):
+        order, byte = ("<", 18) if index[1] == b"II" else (">", 17)
+        size, place = struct.unpack(f"{order}II", index[2])
+        types = set(header[index.end() + place :][:size][byte::16])  # of all but the first
+    if (second := behind.find(JPEG_START)) < 0 or types == {1}:  # a preview; 2 is another view
+        return []
+    if GAIN_MAP.search(behind, 0, START) or GAIN_MAP.search(header):
+        return [("gain map", behind)]
+    other = jpeg_header(behind[second:])
+    is_large = 2 * other.width * other.height >= own.width * own.height
+    return [(SECOND if is_large or 2 in types else "second picture", behind)]
+
+
+def jpeg_end(data):
+    """Return where a JPEG's picture ends, or its scans begin where their end is missing.
+
+    Walks the segments between its scans, which may hold the bytes of an end marker.
+    """
+    start = place = jpeg_header(data).scan
+    while marker := JPEG_MARKER.search(data, place):
+        place = marker.end()
+        if marker[0] == JPEG_END:
+            return place
+        place += int.from_bytes(data[place : place + 2], "big")
+    return start
 
 
 def is_heif(data):
@@ -712,9 +836,7 @@ def brands_of(data):
 def decode_heif(data, colours, _):
     if not (heif := pillow_heif()):
         raise BytesOnlyError(f"a HEIC, and pillow-heif {NOT_INSTALLED}")
-    # What is cut off decodes into flat green, without an error.
-    if not boxes_fit(data):
-        raise ValueError("the HEIC is damaged, or its end is missing")
+    collections.deque(boxes(io.BytesIO(data), len(data)), 0)  # what is cut off decodes into green
     try:
         picture = heif.open_heif(data, bgr_mode=True)  # upright by irot and imir, not by EXIF
         if len(picture) > 1 or data[8:12] in SEQUENCES:
@@ -769,19 +891,22 @@ def pillow_heif():
     return module if version >= (1, 8) else None  # older ones crash on damaged files
 
 
-def boxes_fit(data):
-    """Whether the boxes of an ISO base media file (ISO/IEC 14496-12) fit it."""
-    place = 0
-    while place < len(data):
-        length = int.from_bytes(data[place : place + 4], "big")
-        if length == 1:
-            length = int.from_bytes(data[place + 8 : place + 16], "big")
-        if length == 0:  # up to the end
-            return True
-        place += length
-        if length < 8 or place > len(data):
-            return False
-    return True
+def boxes(file, end, place=0, depth=0):
+    """Yield (kind, start, end) of each box between two places of a file (ISO/IEC 14496-12).
+
+    Opens those of NESTED, so many levels deep. Raises ValueError where one does not fit.
+    """
+    while place < end:
+        file.seek(place)
+        length, kind, wide = struct.unpack(">I4sQ", file.read(16).ljust(16))
+        start = place + (16 if length == 1 else 8)
+        place += wide if length == 1 else length or end - place
+        if not start <= place <= end:
+            raise ValueError("the file is damaged, or its end is missing")
+        if depth and kind in NESTED:
+            yield from boxes(file, place, start, depth - 1)
+        else:
+            yield kind, start, place
 
 
 DECODERS = [
@@ -823,7 +948,7 @@ RAMP = 0.25 * np.arange(9, dtype=np.float32)
 # Measured: smooth pictures have 0 to 8, each of 105 photographs of things 13 or more.
 PLAIN = 12
 BLANK = 16  # grey levels between a plain picture's darkest and brightest box, or fewer
-IS_BLANK = "it is blank"
+IS_BLANK = "it is blank or nearly so"
 # (transposed, then step down, then step across): upright, mirrored, and the six ways on a side.
 TURNS = list(itertools.product((False, True), (1, -1), (1, -1)))
 
@@ -872,15 +997,17 @@ def edges(side, count):
     return np.hstack([lines, lines + 1]), np.diff(sums, axis=0) * count / side
 
 
-def prints(grey, count=1):
-    """Return so many Prints of a uint8 image (height, width): the first of TURNS; none if blank."""
-    upright, found = thumbnails(grey), []
-    for is_transposed, down, across in TURNS[:count]:
-        one, other = upright[::-1] if is_transposed else upright
-        one, other = one[::down, ::across], other[::across, ::down]
-        levels = np.rint(one).astype(np.uint8).tobytes()
-        found.append(Print(dhash(one - RAMP), dhash(other - RAMP), levels))
-    is_blank = is_plain_hash(found[0].row) and np.ptp(upright[0]) < BLANK
+def prints(grey, turns=TURNS[:1]):
+    """Return a Print of a uint8 image (height, width) for each turn; none if it is blank."""
+    upright, transposed = thumbnails(grey)
+    thumbs = {turn: (transposed if turn[0] else upright)[:: turn[1], :: turn[2]] for turn in TURNS}
+    hash_of = functools.cache(lambda turn: dhash(thumbs[turn] - RAMP))
+    found = []
+    for turn in turns:
+        across = not turn[0], turn[2], turn[1]  # the columns of a Print are the rows of another
+        levels = np.rint(thumbs[turn]).astype(np.uint8).tobytes()
+        found.append(Print(hash_of(turn), hash_of(across), levels))
+    is_blank = is_plain_hash(hash_of(TURNS[0])) and np.ptp(upright) < BLANK
     return [] if is_blank else found
 
 
@@ -936,7 +1063,8 @@ class View:
     size: tuple = (0, 0)  # the whole picture's (width, height)
     path: str = ""
     times: frozenset = frozenset()  # when it was taken, by its EXIF: datetimes, of any of its tags
-    coded: int = 0  # of a JPEG, how many bytes follow its header
+    rest: frozenset = frozenset()  # what else its file holds, as rest_of tells
+    coded: int = 0  # how many bytes a JPEG's own scans have
     turn: int = 0  # the number of one of TURNS by which it is turned
 
     @functools.cached_property
@@ -983,28 +1111,22 @@ class Photo(typing.NamedTuple):
 
     path: str
     size: tuple = (0, 0)  # (width, height) in pixels
-    prints: tuple = ()  # by which it is known or looked up: upright, and turned with --rotated
-    mirrored: tuple = ()  # a needle's, by which only its look-alikes are looked up
+    prints: tuple = ()  # the first is of it upright, a needle's others are of it turned
     only_bytes: str = ""  # why there are no Prints
     problem: str = ""  # why it can't be read
 
     def row(self):
         """Return what a cache keeps of it."""
-        found = [
-            [PRINT.pack(*each).hex() for each in some] for some in (self.prints, self.mirrored)
-        ]
-        return [self.size, *found, self.only_bytes]
+        return [*self.size, [PRINT.pack(*each).hex() for each in self.prints], self.only_bytes]
 
     @classmethod
     def from_row(cls, path, row):
         """Return the Photo that a row of the cache holds, or raise one of ODD."""
-        (width, height), *found, only_bytes = row
-        found = [
-            tuple(Print(*PRINT.unpack(bytes.fromhex(each))) for each in some) for some in found
-        ]
-        if bool(found[0]) == bool(only_bytes):
+        width, height, found, only_bytes = row
+        found = tuple(Print(*PRINT.unpack(bytes.fromhex(each))) for each in found)
+        if bool(found) == bool(only_bytes):
             raise ValueError("neither Prints nor a reason why there are none")
-        return cls(path, (int(width), int(height)), *found, str(only_bytes))
+        return cls(path, (int(width), int(height)), found, str(only_bytes))
 
 
 def hash_by_article(path):
@@ -1020,26 +1142,17 @@ def hash_photo(path):
     except BytesOnlyError as why:
         return Photo(path, only_bytes=str(why)), None
     found = tuple(prints(image))
-    return Photo(path, size, found, only_bytes="" if found else IS_BLANK), None
+    return Photo(path, size, found, "" if found else IS_BLANK), None
 
 
-def hash_needle(path, turns=2, looked_up=1):
-    """Return the Photo of a needle by so many of TURNS, and its View for the look."""
+def hash_needle(path):
+    """Return the Photo of a needle, upright and turned, and its View for the look."""
     try:
         image, size, data = open_picture(path, colours=True)
-        if holds_more(data):
-            raise BytesOnlyError("it holds several pictures, or a video")
     except BytesOnlyError as why:
         return Photo(path, only_bytes=str(why)), None
-    found = tuple(prints(to_grey(image), turns))
-    why = "" if found else IS_BLANK
-    photo = Photo(path, size, found[:looked_up], found[looked_up:], why)
-    return photo, view_of(path, image, size, data)
-
-
-def hash_rotated(path):
-    """Return the Photo of a needle for --rotated, and its View."""
-    return hash_needle(path, len(TURNS), len(TURNS))
+    found = tuple(prints(to_grey(image), TURNS))
+    return Photo(path, size, found, "" if found else IS_BLANK), view_from(path, image, size, data)
 
 
 def times_in(data, end=None):
@@ -1059,12 +1172,9 @@ class Team:
     """Who works for a run: threads, which ask the cache first, and a cluster's workers if told."""
 
     def __init__(self, args):
-        self.is_article = args.article
-        self.hash_of_library, self.hash_of_needle = hash_photo, hash_needle
-        if args.rotated:
-            self.hash_of_needle = hash_rotated
-        if args.article:
-            self.hash_of_library = self.hash_of_needle = hash_by_article
+        self.args = args
+        self.hash_of_library = hash_by_article if args.article else hash_photo
+        self.hash_of_needle = hash_by_article if args.article else hash_needle
         self.cache, self.digests, self.warn_once = Cache(args.cache), {}, functools.cache(warn)
         self.run, self.batch, jobs = call, BATCH, args.jobs or DEFAULT_JOBS
         if args.dask:  # then a thread only waits for a worker
@@ -1088,7 +1198,8 @@ class Team:
 
     def hash_library(self, files):
         """Yield a Photo for each path, in order; tell what can't be read."""
-        return telling_unreadable(self.map(self.hash_one, files), "")
+        found = self.map(self.hash_one, files)
+        return telling_unreadable(found, self.args.haystack, "; --report lists them")
 
     def hash_one(self, path):
         """Return the Photo of a file of the library. A problem is this file's own."""
@@ -1150,16 +1261,29 @@ def attempt(function, *paths, **details):
         return None, reason(error)
 
 
-def telling_unreadable(results, advice):
-    """Pass Photos or Findings on, and tell which of them can't be read."""
+def telling_unreadable(results, roots, advice):
+    """Pass Photos or Findings on, and tell which can't be read. Ends the run if a root is gone."""
     count = 0
     for result in results:
-        count += bool(result.problem)
-        if result.problem and count <= SHOWN:
-            warn(f"cannot read {result.path}: {result.problem}")
+        if result.problem:
+            check_disks(roots)
+            count += 1
+            if count <= FEW:
+                warn(f"cannot read {result.path}: {result.problem}")
         yield result
-    if count > SHOWN:
-        warn(f"and {count - SHOWN:,} more that can't be read{advice}")
+    if count > FEW:
+        warn(f"and {count - FEW:,} more that can't be read{advice}")
+
+
+def check_disks(roots):
+    """End the run if a folder can't be listed any more, or is empty as a mount's place is."""
+    for root in roots:
+        try:
+            is_there = bool(os.listdir(root))
+        except OSError:
+            is_there = False
+        if not is_there:
+            end(f"{root} is gone; is the disk still connected?")
 
 
 class Cluster:
@@ -1169,7 +1293,7 @@ class Cluster:
         try:
             import distributed
         except ImportError:
-            end("--dask needs one more package; run: python -m pip install distributed")
+            end(f"--dask needs one more package; run: {PIP} distributed")
         logging.disable()  # it tells of lost workers, whose work others do again
         self.wait_for, self.name = distributed.wait, f"the Dask scheduler at {scheduler}"
         try:
@@ -1331,7 +1455,8 @@ CANDIDATE = 24, 0.9
 LOOK_ALIKE = 28, 0.6
 RANKED = 64  # of what is near: hundreds of copies of one picture take no longer
 OPENED = 5  # candidates that are opened for a needle, at most
-STATUSES = ("missing", "lesser", "unreadable", "found")  # as the page shows them
+STATUSES = ("missing", "better", "unreadable", "found")  # as the page shows them
+LACKED = STATUSES[:3]  # of the needles that the library lacks, or has only in part
 
 
 class Candidate(typing.NamedTuple):
@@ -1347,11 +1472,15 @@ class Haystack:
         self.going = going_folders(listings, needles)
         self.ids_of = functools.cache(folder_ids)
         files = sorted(itertools.chain.from_iterable(listing.files for listing in listings))
+        self.others = [
+            path for each in listings for path, why in each.left_out if why == "other file"
+        ]
         for listing in listings:
             listing.files.clear()  # of millions of paths one list is enough
         self.all = [path for path, _ in itertools.groupby(files)]
-        self.files = list(filter(is_decoded, self.all))  # photographs to be hashed
-        self.count = 0  # photographs that were read
+        photographs = ("decoded", "HEIC")
+        self.files = [path for path in self.all if kind_of(path) in photographs]  # to be hashed
+        self.count, self.unreadable = 0, []  # how many photographs were read; Photos that were not
         self.photographs = {}  # {hash: paths}, the article's dictionary
         self.paths = []  # and for each its Print, of which an equal hash alone tells too little
         self.rows, self.columns = np.empty((2, len(self.files)), np.uint64)
@@ -1361,6 +1490,8 @@ class Haystack:
 
     def add(self, photo):
         self.count += not photo.problem
+        if photo.problem:
+            self.unreadable.append(photo)
         if photo.prints and self.lasts(photo.path):
             (row, column, levels), *_ = photo.prints
             place = len(self.paths)
@@ -1385,21 +1516,21 @@ class Haystack:
             return False
 
     def know_sizes(self, needles):
-        """Know by size those files that have as many bytes as a needle, and will last."""
-        sizes = set(map(size_of, needles)) - {0}
-        for path in self.all:
-            size = size_of(path)
-            if size in sizes and self.lasts(path):
-                self.alike[size,].append(path)
+        """Know those files that have as many bytes as a needle, or as many of a video, and last."""
+        for measure in SAME:
+            sizes = set(map(measure, needles)) - {0}
+            for path in itertools.chain(self.all, self.others) if sizes else ():
+                if (size := measure(path)) in sizes and self.lasts(path):
+                    self.alike[measure, size].append(path)
 
-    def same_bytes(self, path, team):
+    def same(self, path, team, measure):
         """Return the path of a file that has the bytes of a needle and will last, or nothing.
 
-        By their size, then their first 64 KB, and only those that agree so far are read whole,
-        each once: of one camera's raw files all have one size.
+        Or the bytes of its video. What agrees in size is told apart by the first 64 KB, and only
+        what agrees so far is read whole, each once: of one camera's raw files all have one size.
         """
-        size = size_of(path)
-        key, digests = (size,), [digest_start] if size <= START else [digest_start, digest_whole]
+        size = measure(path)
+        key, digests = (measure, size), SAME[measure][: 1 if size <= START else 2]
         for digest in digests:
             if key not in self.alike:
                 return ""
@@ -1416,17 +1547,19 @@ class Haystack:
         others = self.photographs.get(photo.prints[0].row, ())
         return next((other for other in others if not is_same_file(other, photo.path)), "")
 
-    def candidates(self, photo):
+    def candidates(self, photo, is_rotated):
         """Return the OPENED likeliest Candidates for a Photo."""
-        near = sorted(self.near(photo.prints, CANDIDATE), key=lambda each: each[1:])
+        near = self.near(photo.prints if is_rotated else photo.prints[:1], CANDIDATE)
+        near.sort(key=lambda each: each[1:])
         near = (Candidate(path, bits, turn) for bits, _, path, turn in near)
         others = (each for each in near if not is_same_file(each.path, photo.path))
         return list(itertools.islice(others, OPENED))
 
     def look_alike(self, photo):
-        """Return the path of what is nearest to a Photo, as it is or mirrored; else nothing."""
-        near = sorted(self.near(photo.prints + photo.mirrored, LOOK_ALIKE))
-        return next((each[2] for each in near if not is_same_file(each[2], photo.path)), "")
+        """Return (path, turn) of what is nearest to a Photo, as it is or turned; else nothing."""
+        near = self.near(photo.prints[:1], LOOK_ALIKE) + self.near(photo.prints, CANDIDATE)
+        others = (each[2:] for each in sorted(near) if not is_same_file(each[2], photo.path))
+        return next(others, ("", 0))
 
     def near(self, sought_prints, limits):
         """Return (bits, difference of levels, path, turn) of what is near one of some Prints."""
@@ -1483,11 +1616,13 @@ def going_folders(library, needles):
     """
     root, roots = folder_ids(needles.root), [folder_ids(listing.root) for listing in library]
     if all(each & root for each in roots):
-        warn(f"{needles.root}: searched in itself; keep one of each two copies")
+        same = "haystack and needles are the same folder"
+        warn(f"{needles.root}: {same}; keep one of each two copies")
         return set()
     going = set(needles.folders)
     for listing, ids in zip(library, roots, strict=True):
-        if ids & needles.folders and not ids & root:  # this haystack lies inside the needles
+        if ids & needles.folders and not ids & root:
+            warn(f"{listing.root}: lies inside the needles, and counts as library")
             going -= listing.folders
     return going
 
@@ -1501,12 +1636,24 @@ def is_same_file(first, second):
         return True
     try:
         stats = os.stat(first)
-        if stats.st_ino and not os.path.samestat(stats, os.stat(second)):
-            return False
+        others = os.stat(second)
+        if stats.st_ino and not os.path.samestat(stats, others):
+            return is_one_by_two_doors(stats, others)
     except OSError:
         return True
     is_one = stats.st_ino and stats.st_nlink == 1
     return bool(is_one) or os.path.realpath(first) == os.path.realpath(second)
+
+
+def is_one_by_two_doors(stats, others):
+    """Whether a file is shown twice by file systems that lie over another: mergerfs, bindfs.
+
+    They pass its times on; a copy was changed at another moment, which no program can set.
+    """
+    if stats.st_dev == others.st_dev or stats.st_ctime_ns % 10**9 == 0:  # some disks know seconds
+        return False
+    known = ((each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in (stats, others))
+    return next(known) == next(known)
 
 
 class Finding(typing.NamedTuple):
@@ -1515,30 +1662,35 @@ class Finding(typing.NamedTuple):
     path: str
     match: str = ""  # the library's file that has its bytes or shows the same
     bits: int | None = None  # of 128 in which the hashes differ; of equal bytes none
+    is_same_video: bool = False  # but for what describes it, such as its date
     size: tuple = (0, 0)  # (width, height) in pixels
     match_size: tuple = (0, 0)
     lacks: str = ""  # what the match lacks, one of LACKING
     lookalike: str = ""  # what looks like a missing needle; it counts for nothing
+    turn: int = 0  # how the needle looks like it, as a place in TURNS
     only_bytes: str = ""  # why nothing but its bytes can tell
     problem: str = ""  # why it can't be read
     bytes: int = 0
     time: float = 0.0  # of its last change, in seconds since 1970
     twin: str = ""  # another needle that the library lacks, with the same bytes
+    left_out: str = ""  # why it is not searched
 
     @property
     def status(self):
-        """One of STATUSES."""
+        """One of STATUSES, or "left out"."""
+        if self.left_out:
+            return "left out"
         if self.match:
-            return "lesser" if self.lacks else "found"
+            return "better" if self.lacks else "found"
         return "unreadable" if self.problem else "missing"
 
 
 def search(files, haystack, team):
     """Return a Finding for each needle, in order; tell which of them can't be read."""
-    if not team.is_article:
+    if not team.args.article:
         haystack.know_sizes(files)
     found = team.map(functools.partial(compare, haystack=haystack, team=team), files)
-    found = telling_unreadable(found, "; --report lists every needle")
+    found = telling_unreadable(found, [team.args.needles], "; --report lists every needle")
     return with_twins(list(progress(found, len(files), "needles compared")), team)
 
 
@@ -1548,7 +1700,7 @@ def compare(path, haystack, team):
     try:
         stats = os.stat(path)
         finding = Finding(path, bytes=stats.st_size, time=stats.st_mtime)
-        judge = judged_by_article if team.is_article else judged
+        judge = judged_by_article if team.args.article else judged
         return judge(finding, haystack, team)
     except Exception as error:
         return finding._replace(problem=reason(error))
@@ -1565,17 +1717,22 @@ def judged_by_article(finding, haystack, team):
 def judged(finding, haystack, team):
     """Return the Finding of a needle: the same bytes, what a look confirms, or a look-alike."""
     path = finding.path
-    if match := haystack.same_bytes(path, team):
-        return finding._replace(match=match)
-    if not is_decoded(path):
+    for measure in SAME:
+        if match := haystack.same(path, team, measure):
+            return finding._replace(match=match, is_same_video=measure is media_size)
+    if (kind := kind_of_needle(path)) not in ("decoded", "HEIC"):
+        finding = finding._replace(only_bytes=f"a {kind} file: only its bytes are compared")
         check_readable(path)
-        return finding._replace(only_bytes="a video or a raw file")
+        return finding
     photo, view = team.hash(path, team.hash_of_needle)
     finding = finding._replace(size=photo.size, only_bytes=photo.only_bytes)
-    candidates = haystack.candidates(photo)
+    candidates = haystack.candidates(photo, team.args.rotated)
     if candidates and (sight := team.look(path, view, candidates)):
+        if sight.lacks in VITAL:
+            return finding._replace(lookalike=sight.match, lacks=sight.lacks)
         return finding._replace(**sight._asdict())
-    return finding._replace(lookalike=haystack.look_alike(photo))
+    lookalike, turn = haystack.look_alike(photo)
+    return finding._replace(lookalike=lookalike, turn=turn)
 
 
 def with_twins(findings, team):
@@ -1605,13 +1762,6 @@ def check_readable(path):
     open(path, "rb").close()
 
 
-def size_of(path):
-    """Return a file's size in bytes, 0 of what is no file."""
-    with contextlib.suppress(OSError, ValueError):
-        return checked_size(path)
-    return 0
-
-
 def digest_start(path):
     """Return a digest of the first bytes of a file, START of them, as hexadecimal digits."""
     return digest_of(itertools.islice(blocks_of(path), 1))
@@ -1621,11 +1771,70 @@ def digest_whole(path):
     return digest_of(blocks_of(path))
 
 
+def digest_media(path):
+    return digest_of(media_of(path))
+
+
 def digest_of(blocks):
     digest = hashlib.blake2b(digest_size=16)
     for block in blocks:
         digest.update(block)
     return digest.hexdigest()
+
+
+def size_of(path):
+    """Return a file's size in bytes, 0 of what is no file."""
+    with contextlib.suppress(OSError, ValueError):
+        return checked_size(path)
+    return 0
+
+
+# Boxes that describe a video: wholly; up to the matrix by which it is turned, but for two dates.
+DESCRIBING = set(b"ftyp free skip wide udta meta".split())
+DATED = {b"mvhd": 36, b"tkhd": 40, b"mdhd": 24}
+PLACES = {b"stco": ">u4", b"co64": ">u8"}  # of its pictures and sound in the file
+XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+
+
+def media_size(path):
+    """Return the bytes of the pictures and sound in an MP4 or its kin; 0 of any other file."""
+    if kind_of(path) == "video" and (size := size_of(path)):  # a pipe would be waited for
+        with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:
+            return sum(end - start for kind, start, end in boxes(file, size) if kind == b"mdat")
+    return 0
+
+
+def media_of(path):
+    """Yield the bytes of an MP4 or its kin that make its pictures and sound, and how they play.
+
+    Not what only describes them. Where they stand counts from the first, as metadata shift them.
+    """
+    with open(path, "rb") as file:
+        found = sorted(boxes(file, checked_size(path), 0, 5), key=lambda box: box[0] != b"mdat")
+        first = found[0][1]
+        for kind, start, end in found:
+            file.seek(start)
+            head = file.read(min(64, end - start))
+            if kind in DESCRIBING or (kind == b"uuid" and head.startswith(XMP)):
+                continue
+            yield kind + (end - start).to_bytes(8, "big")
+            if kind in DATED:
+                longer = 12 * (head[:1] == b"\1")  # dates and a duration of 64 bits
+                yield head[:4] + head[12 + longer * 2 // 3 : DATED[kind] + longer]
+                continue
+            file.seek(start)
+            if kind in PLACES:
+                yield file.read(8)
+                start += 8
+            for place in range(start, end, 2**20):
+                block = file.read(min(2**20, end - place))
+                if kind in PLACES:
+                    block = np.frombuffer(block, PLACES[kind]).astype(np.int64) - first
+                yield block
+
+
+# {how to measure a file: by what those of one size are told apart}
+SAME = {size_of: [digest_start, digest_whole], media_size: [digest_media]}
 
 
 # ------------------------------------------------------------------------------------------------
@@ -1645,6 +1854,7 @@ GREY, HAS_COLOUR = 3, 6  # units of Lab: no box of 16 x 16 has more; one box has
 FLAT = 0.35  # of the pixels, within 4 levels of one
 FINER = 2  # times the pixels that are compared, of a reduced JPEG: its own decoder's sharpen
 DIFFERENT = 50  # grey levels, in a window of the second look; copies have 6, in the median
+VITAL = {"video", SECOND}  # a needle is missing if the library has its picture without these
 SHOT = 60  # seconds: pictures that are nearer, and not of one time, are two shots of a burst
 
 
@@ -1670,31 +1880,35 @@ def look(path, *others, turns, view=None):
     """Return [place, width, height, what it lacks] of the other that shows the same, or [].
 
     And which of the others can't be read, or nothing. For each of them a turn tells how the needle
-    at path is to be turned. The first that lacks nothing goes before any that does.
+    at path is to be turned. One that lacks nothing goes before the rest, and what lacks anything
+    VITAL comes last.
     """
-    needle, lesser, trouble = view or open_view(path), [], ""
+    needle, seen, trouble = view or view_of(path), [], ""
     for place, (other_path, turn) in enumerate(zip(others, turns, strict=True)):
         try:
-            other = open_view(other_path, FINER * min(CLOSE, math.prod(needle.size) // 4))
-            is_same = shows_the_same(needle.turned(turn), other)
+            other = view_of(other_path, FINER * min(CLOSE, math.prod(needle.size) // 4))
+            if not shows_the_same(needle.turned(turn), other):
+                continue
         except Exception as error:  # it could be read when it was hashed
             trouble = f"cannot read {other_path}: {reason(error)}"
             continue
-        if is_same and not (lacks := lacking(needle, other)):
-            return [place, *other.size, ""], trouble
-        if is_same:
-            lesser = lesser or [place, *other.size, lacks]
-    return lesser, trouble
+        seen.append([place, *other.size, lacking(needle, other)])
+        if not seen[-1][-1]:
+            break
+    seen.sort(key=lambda each: (each[-1] in VITAL, each[-1] > ""))
+    return next(iter(seen), []), trouble
 
 
-def open_view(path, least=0):
-    return view_of(path, *open_picture(path, True, least))
+def view_of(path, least=0):
+    return view_from(path, *open_picture(path, True, least))
 
 
-def view_of(path, image, size, data):
+def view_from(path, image, size, data):
     """Return the View of an opened picture."""
     scan = jpeg_header(data).scan if data.startswith(JPEG_START) else len(data)
-    return View(shrunk_to(image, 4 * CLOSE), size, path, times_in(data, scan), len(data) - scan)
+    coded = jpeg_end(data) - scan if scan < len(data) else 0
+    facts = path, times_in(data, scan), rest_of(data), coded
+    return View(shrunk_to(image, 4 * CLOSE), size, *facts)
 
 
 def shows_the_same(one, two):
@@ -1712,13 +1926,13 @@ def coded_of(path):
     Of the APPn and COM segments that is Adobe's, which tells what the colours mean.
     """
     data = read(path, checked_size(path))
+    scan = jpeg_header(data).scan
     kept = [
         data[start:end]
         for kind, start, end in segments(data)
         if kind == 0xEE or not (0xE0 <= kind <= 0xEF or kind == 0xFE)
     ]
-    scan = jpeg_header(data).scan
-    return exif_of(data, scan).get(ORIENTATION), kept, data[scan:]
+    return exif_of(data, scan).get(ORIENTATION), kept, data[scan : jpeg_end(data)]
 
 
 def have_same_pixels(one, two):
@@ -1837,11 +2051,18 @@ def are_shots(times, others):
 
 
 def lacking(needle, other):
-    """Return what the View of a copy lacks of the needle's, one of LACKING, or nothing."""
+    """Return what the View of a copy lacks of the needle's: one word or more, or nothing."""
+    lost = {what for what, _ in needle.rest - other.rest}
+    if vital := lost & VITAL:
+        return max(vital)
     if 10 * math.prod(other.size) < 9 * math.prod(needle.size):
         return "pixels"
+    if lost:
+        return " and ".join(sorted(lost))
     most, others = (np.abs(each.colours[:2]).max() for each in (needle, other))
-    return "colours" if most >= HAS_COLOUR and others <= GREY else ""
+    if most >= HAS_COLOUR and others <= GREY:
+        return "colours"
+    return "date" if needle.times and not other.times else ""
 
 
 # ------------------------------------------------------------------------------------------------
@@ -1849,13 +2070,11 @@ def lacking(needle, other):
 # ------------------------------------------------------------------------------------------------
 
 BROWSERS_SHOW = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".avif", ".gif")
+LEFT_OUT_SHOWN = 500  # lines of what is left out on the page
 FOUND_SHOWN = 2000  # found ones on the page: a browser opens it within three seconds
 COLUMNS = "status distance match pixels match_pixels lookalike reason bytes modified".split()
-# {what a match lacks: (the table's word, the page's sentence)}
-LACKING = {
-    "pixels": ("smaller", "library copy is smaller: {match_pixels} (this one {pixels})"),
-    "colours": ("only in grey", "only in grey in the library"),
-}
+# {what a match lacks: what is said of it}; of all else that it is without its date, and so on
+LACKING = {"pixels": "smaller", "colours": "only in grey"}
 
 
 class Directory(typing.NamedTuple):
@@ -1870,19 +2089,23 @@ class Directory(typing.NamedTuple):
 
     @property
     def found(self):
-        return self.count("found", "lesser")
+        return self.count("found", "better")
 
     @property
-    def is_to_see(self):
-        return self.count("found") < len(self.findings) or not self.findings
+    def lacking(self):
+        return self.count(*LACKED)
+
+    @property
+    def is_lacking(self):
+        return self.lacking > 0 or not self.findings
 
     @property
     def summary(self):
         if not self.findings:
             return "cannot be listed"
-        lesser = self.count("lesser")
-        more = f", {lesser} of them lesser" if lesser else ""
-        return f"{self.found} of {len(self.findings)} found{more}"
+        better = self.count("better")
+        more = f", {better} better here than in the library" if better else ""
+        return f"{self.count('found')} of {len(self.findings)} found{more}"
 
 
 def by_directory(findings, needles):
@@ -1894,13 +2117,23 @@ def by_directory(findings, needles):
     return sorted(Directory(needles.name_of(path), path, each) for path, each in folders.items())
 
 
-@dataclasses.dataclass
 class Results:
     """What a run came to, and what is asked of it."""
 
-    args: argparse.Namespace
-    directories: list
-    team: Team
+    def __init__(self, team, haystack, directories, listings):
+        self.team, self.args, self.haystack = team, team.args, haystack
+        self.directories, self.listings = directories, listings  # the last one is the needles'
+
+    @property
+    def left_out(self):
+        """(folder's name, Finding) of what is not searched, and of the library's unreadable."""
+        *library, needles = self.listings
+        for path, why in sorted(needles.left_out):
+            yield needles.name_of(os.path.dirname(path)), Finding(path, left_out=why)
+        for photo in self.haystack.unreadable:
+            yield os.path.dirname(photo.path), Finding(photo.path, problem=photo.problem)
+        for path in itertools.chain.from_iterable(each.unlisted for each in library):
+            yield path, Finding(path, left_out="cannot be listed")
 
     def all_of(self, *statuses):
         """Return the findings that have one of some statuses, or all of them."""
@@ -1910,32 +2143,45 @@ class Results:
 
 def tell_the_end(results):
     """Say on stderr what became of the needles, and what to do next."""
-    args, missing = results.args, results.all_of("missing")
+    args, haystack = results.args, results.haystack
+    broken = f", {len(haystack.unreadable):,} of them unreadable" if haystack.unreadable else ""
+    searched = f"{len(haystack.all):,} photographs and videos{broken}"
+    tell(f"{args.needles} against the library {', '.join(args.haystack)} ({searched}):")
+    tell(f"{len(results.all_of()):,} photographs and videos: {in_numbers(results)}")
+    if compared := sum(bool(finding.only_bytes) for finding in results.all_of()):
+        tell(f"{compared:,} not found could only be compared by their bytes, such as videos")
+    if left := collections.Counter(why.split(":")[0] for _, why in results.listings[-1].left_out):
+        tell(f"left out: {', '.join(f'{why} {count:,}' for why, count in left.most_common())}")
+    lacking = [each for each in results.directories if each.is_lacking]
+    if not lacking:
+        return
+    besides = sum(each.found > 0 for each in lacking)
+    whole = f"{besides:,} of them besides those above"
+    if besides == len(lacking):
+        whole = "no folder is lacking as a whole"
+    tell(f"{len(lacking):,} folders hold what the library lacks, {whole}:")
+    lacking.sort(key=lambda each: -each.lacking)
+    lines = (f"  {each.lacking} of {len(each.findings)} lacking: {each.name}" for each in lacking)
+    tell_some(tell, lines, "folders; --report page.html shows all")
+    hints = [] if args.report else ["--report page.html shows them"]
+    if not args.copy_missing:
+        hints.append("--copy-missing FOLDER copies what is lacking")
+    if hints:
+        tell(", ".join(hints))
+
+
+def in_numbers(results):
+    """Return how many needles have each status, and how large and old the missing ones are."""
     statuses = collections.Counter(finding.status for finding in results.all_of())
-    in_part = [each for each in results.directories if 0 < each.found < len(each.findings)]
-    lines = (f"{directory.name}: {directory.summary}" for directory in in_part)
-    tell_some(tell, lines, "folders that are found in part; --report lists every needle")
-    parts = [f"{statuses['found'] + statuses['lesser']:,} found"]
-    if statuses["lesser"]:
-        parts.append(f"{statuses['lesser']:,} of them lesser")
-    parts.append(f"{len(missing):,} missing")
+    missing = results.all_of("missing")
+    parts = [f"{statuses['found']:,} found", f"{statuses['missing']:,} missing"]
     if missing:
         years = sorted(dated(finding.time, "%Y") or "?" for finding in missing)
         span = years[0] if years[0] == years[-1] else f"{years[0]} to {years[-1]}"
         parts[-1] += f" ({in_bytes(sum(finding.bytes for finding in missing))}, {span})"
-    if statuses["unreadable"]:
-        parts.append(f"{statuses['unreadable']:,} unreadable")
-    tell(f"{statuses.total():,} photographs and videos: {', '.join(parts)}")
-    if compared := sum(bool(finding.only_bytes) for finding in results.all_of()):
-        tell(f"{compared:,} not found could only be compared by their bytes, such as videos")
-    check = sum(not directory.found for directory in results.directories)
-    hints = [] if args.report else ["--report page.html shows them"]
-    if not args.copy_missing:
-        hints.append("--copy-missing FOLDER copies what is missing")
-    if check or in_part:
-        folders = f"{check:,} {'folder' if check == 1 else 'folders'} to check"
-        folders += f", {len(in_part):,} found in part"
-        tell("; ".join([folders, ", ".join(hints)] if hints else [folders]))
+    parts += [f"{statuses['better']:,} better here"] if statuses["better"] else []
+    parts += [f"{statuses['unreadable']:,} unreadable"] if statuses["unreadable"] else []
+    return ", ".join(parts)
 
 
 def dated(seconds, form="%Y-%m-%d %H:%M"):
@@ -1963,9 +2209,9 @@ def in_bytes(count):
 
 
 def text_report(results):
-    """The needles that were not found or could not be read, one path a line."""
+    """The needles that the library lacks, one path a line."""
     lines = []
-    for path, *_ in results.all_of("missing", "unreadable"):
+    for path, *_ in results.all_of(*LACKED):
         if "\n" in path or "\r" in path:
             warn(f"{path}: has a line break in its name, and is left out of the .txt")
             continue
@@ -1979,16 +2225,15 @@ def table_report(results):
     table = io.StringIO()
     rows = csv.writer(table)
     rows.writerow(["needle", "directory", *COLUMNS])
-    for directory in results.directories:
-        for finding in directory.findings:
-            rows.writerow(map(harmless, [finding.path, directory.name, *cells_of(finding)]))
+    every = [(each.name, finding) for each in results.directories for finding in each.findings]
+    for name, finding in itertools.chain(every, results.left_out):
+        rows.writerow(map(harmless, [finding.path, name, *cells_of(finding)]))
     text = table.getvalue()
     return (b"" if text.isascii() else b"\xef\xbb\xbf") + os.fsencode(text)
 
 
 def cells_of(finding):
     """Return what the table has of a finding, in the order of COLUMNS."""
-    why = LACKING[finding.lacks][0] if finding.lacks else finding.problem or finding.only_bytes
     return [
         finding.status,
         finding.bits,
@@ -1996,10 +2241,21 @@ def cells_of(finding):
         in_pixels(finding.size),
         in_pixels(finding.match_size),
         finding.lookalike,
-        why,
+        words_for(finding),
         finding.bytes,
         dated(finding.time),
     ]
+
+
+def words_for(finding):
+    """Say why a needle is lacking, and what else is to be said of it; or nothing."""
+    if finding.lacks and finding.status == "missing":
+        return f"the library has its picture, but not its {finding.lacks}"
+    if finding.lacks:
+        return LACKING.get(finding.lacks, f"without its {finding.lacks}")
+    if finding.is_same_video:
+        return "the same video, other metadata"
+    return finding.problem or finding.only_bytes or finding.left_out
 
 
 def harmless(cell):
@@ -2011,22 +2267,23 @@ def harmless(cell):
 def page_report(results):
     """A page to look at, which stands alone: small pictures of all but what is found are in it."""
     page = Page(results)
-    directories = sorted(results.directories, key=lambda each: (-each.count("missing"), each.name))
-    statuses = collections.Counter(finding.status for finding in results.all_of())
-    counts = ", ".join(f"{statuses[each]:,} {each}" for each in STATUSES)
-    totals = (
-        f"{statuses.total():,} photographs and videos in {len(directories):,} folders: {counts}."
-    )
-    if statuses["found"] > FOUND_SHOWN:
-        more = f"{statuses['found'] - FOUND_SHOWN:,} more that are found"
-        totals += f" {more} stand in a table only (--report table.csv)."
+    directories = sorted(results.directories, key=lambda each: (-each.lacking, each.name))
+    totals = f"{len(results.all_of()):,} photographs and videos: {in_numbers(results)}."
+    if (hidden := len(results.all_of("found")) - FOUND_SHOWN) > 0:
+        totals += f" {hidden:,} more that are found stand in a table only (--report table.csv)."
+    turned = sum(finding.turn > 0 for finding in results.all_of("missing"))
+    if turned:
+        totals += f" {turned:,} look like turned or mirrored copies; --rotated finds those."
     words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
     written = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    needles, library = results.args.needles, ", ".join(results.args.haystack)
     return PAGE.substitute(
-        title=f"What {escaped(results.args.needles)} holds that the library lacks",
+        title=f"What {escaped(needles)} holds that {escaped(library)} lacks",
         made=time.strftime("%Y-%m-%d %H:%M"),
         call=escaped(written),
         totals=totals,
+        left_out=page.left_out(results),
+        columns="".join(f"<th>{each}" for each in page.columns),
         index="".join(page.row(*each) for each in enumerate(directories)),
         sections="".join(page.section(*each) for each in enumerate(directories)),
     ).encode("utf-8")
@@ -2036,19 +2293,38 @@ class Page:
     """The small pictures of a page, and how many of what is found it has room for."""
 
     def __init__(self, results):
-        findings = results.all_of("missing", "lesser", "unreadable")
+        findings = results.all_of(*LACKED)
         files = {path for each in findings for path in (each.path, each.match, each.lookalike)}
         files = sorted(files - {""})
         pictures = results.team.map(results.team.picture, files)
         pictures = progress(pictures, len(files), "pictures for the page")
         self.pictures = dict(zip(files, pictures, strict=True))
         self.room = FOUND_SHOWN
+        self.columns = [each for each in STATUSES if results.all_of(each)]
+
+    def left_out(self, results):
+        """A box that says what is not searched, by folder, or nothing."""
+        sorts = collections.Counter(
+            (name, each.left_out or f"unreadable in the library: {each.problem}")
+            for name, each in results.left_out
+        )
+        lines = [
+            f"<li>{escaped(name)}: {count:,} x {escaped(why)}"
+            for (name, why), count in sorts.items()
+        ]
+        if len(lines) > LEFT_OUT_SHOWN:
+            lines[LEFT_OUT_SHOWN:] = [
+                f"<li>and {len(lines) - LEFT_OUT_SHOWN:,} more; see --report table.csv"
+            ]
+        summary = f"{sorts.total():,} files and folders are left out or unreadable in the library"
+        fold = f"<details><summary>{summary}</summary><ol>{''.join(lines)}</ol></details>"
+        return fold if lines else ""
 
     def row(self, number, directory):
         """One row of the table of folders."""
         name = f'<a href="#f{number}">{escaped(directory.name)}</a>'
-        counts = "".join(f"<td>{directory.count(status) or ''}" for status in STATUSES)
-        return f"<tr{'' if directory.is_to_see else ' class=whole'}><td>{name}{counts}"
+        counts = "".join(f"<td>{directory.count(status) or ''}" for status in self.columns)
+        return f"<tr{'' if directory.is_lacking else ' class=whole'}><td>{name}{counts}"
 
     def section(self, number, directory):
         """One folder of the page, what is missing first, what is found folded."""
@@ -2056,7 +2332,8 @@ class Page:
         for finding in sorted(directory.findings, key=lambda each: STATUSES.index(each.status)):
             is_shown = finding.status != "unreadable"
             figures = self.figure(finding.path, caption_of(finding), is_shown)
-            what = "the same bytes" if finding.bits is None else "the same picture"
+            what = words_for(finding) if finding.is_same_video else "the same bytes"
+            what = "the same picture" if finding.bits is not None else what
             what = "not counted: looks like this" if finding.lookalike else what
             if other := finding.match or finding.lookalike:
                 figures += self.figure(other, f"{what}, in {escaped(os.path.dirname(other))}")
@@ -2066,7 +2343,7 @@ class Page:
         self.room = max(0, self.room - len(found))
         fold = f"<details><summary>{len(found):,} found</summary><ul>{shown}</ul></details>"
         return (
-            f'<section id="f{number}"{"" if directory.is_to_see else " class=whole"}>'
+            f'<section id="f{number}"{"" if directory.is_lacking else " class=whole"}>'
             f"<h2>{escaped(directory.name)}</h2>\n<p>{directory.summary}: "
             f'<a href="{address_of(path)}"><code>{escaped(path)}</code></a></p>\n'
             f"{'<ul>' + ''.join(items) + '</ul>' if items else ''}"
@@ -2089,12 +2366,11 @@ class Page:
 
 def caption_of(finding):
     """What the page says below a needle: its status and why, its date and size."""
-    why = finding.problem or finding.only_bytes
-    if finding.lacks:
-        sizes = {"pixels": finding.size, "match_pixels": finding.match_size}
-        sizes = {name: in_pixels(size, "{} x {}") for name, size in sizes.items()}
-        why = LACKING[finding.lacks][1].format(**sizes)
-    text = f"<b>{finding.status}</b>{': ' if why else ''}{escaped(why)}"
+    words = words_for(finding)
+    if finding.lacks == "pixels":
+        sizes = (in_pixels(each, "{} x {}") for each in (finding.match_size, finding.size))
+        words = "library copy is smaller: {} (this one {})".format(*sizes)
+    text = f"<b>{finding.status}</b>{': ' if words else ''}{escaped(words)}"
     if finding.twin:
         text += f"; the same file also in {escaped(os.path.dirname(finding.twin))}"
     return f"{text}<br>{dated(finding.time)}, {in_bytes(finding.bytes)}"
@@ -2184,18 +2460,19 @@ PAGE = string.Template("""<!DOCTYPE html>
        border-left: .4rem solid #3a8a4d; break-inside: avoid }
   @media (min-width: 48rem) { li:has(figure + figure) { grid-column: span 2 } }
   li.missing, li.unreadable { border-left-color: #d1443c }
-  li.lesser { border-left-color: #c98a00 }
+  li.better { border-left-color: #c98a00 }
   figure { margin: 0; flex: 1 1 0; min-width: 0 } figcaption { font-size: .85rem }
   img, .none { display: block; width: 100%; height: 11rem; object-fit: contain;
                background: #8882; font-size: .8rem }
   .none { box-sizing: border-box; padding: 1rem; text-align: center; height: 4rem }
-  small { opacity: .8 } .made { margin-top: 2rem }
+  details { margin: .5rem 0 } small { opacity: .8 } .made { margin-top: 2rem }
 </style>
 <main>
 <h1>$title</h1>
 <p>$totals</p>
 <p><label><input type="checkbox" id="only"> hide what is found</label></p>
-<table><tr><th>folder<th>missing<th>lesser<th>un&shy;readable<th>found
+$left_out
+<table><tr><th>folder$columns
 $index</table>
 $sections
 <p class="made"><small>Made on $made by <code>$call</code>. A folder that was found is
@@ -2289,7 +2566,7 @@ def plan_copies(results):
     """Return the (source, target) of each copy, the sources there already, and the twins' count."""
     args = results.args
     shelf, plan, there, twice = Shelf(args.copy_missing), {}, set(), 0
-    for finding in sorted(results.all_of("missing", "lesser", "unreadable")):
+    for finding in sorted(results.all_of(*LACKED)):
         source, relative = finding.path, os.path.relpath(finding.path, args.needles)
         if not finding.bytes:
             continue
@@ -2390,6 +2667,7 @@ def in_kinds(files):
 # ------------------------------------------------------------------------------------------------
 
 VERSION = "2026-11-26"
+EXAMPLE = "python hash_and_search.py --haystack Pictures --needles old-backup"
 CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -2398,11 +2676,10 @@ def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(
         description="Print each folder of a backup (the needles) of which a library (the haystack) "
         "has no photograph, not even resized, recompressed or brightened.",
-        epilog="example: python hash_and_search.py --haystack Pictures --needles old-backup "
-        "--report missing.html",
+        epilog=f"example: {EXAMPLE} --report missing.html",
         allow_abbrev=False,
     )
-    parser.error = lambda message: end(f"{message} (--help explains the options)")
+    parser.error = lambda message: refuse(message, parser.format_usage())
     # fmt: off
     add = parser.add_argument_group("what to compare").add_argument
     add("-a", "--haystack", metavar="DIR", nargs="+", action="extend", required=True,
@@ -2411,14 +2688,16 @@ def parse_arguments(arguments=None):
         help="the backup: a directory of photographs")
     add("--rotated", action="store_true",
         help="find photographs that the library has on their side, upside down or mirrored, too")
+    add("--exclude", metavar="PATTERN", action="append", default=[],
+        help="leave out needles whose path or folder this fits, such as '*.thumb'; may be repeated")
     add = parser.add_argument_group("results").add_argument
     add("--report", metavar="FILE", action="append", default=[],
         help="write a report: .html is a page to look at, .csv a table of every needle, .txt a "
-        "list of what is missing or unreadable; may be given several times")
+        "list of what the library lacks; may be given several times")
     add("--copy-missing", metavar="FOLDER",
         help="copy what the library lacks to this folder, which may be a haystack too")
     add("--exit-code", action="store_true",
-        help="end with status 1 if anything is missing or unreadable (default: 0)")
+        help="end with status 1 if the library lacks anything (default: 0)")
     add = parser.add_argument_group("speed").add_argument
     add("--cache", metavar="FILE",
         help="keep the results in this SQLite file, for the next run (default: none)")
@@ -2437,6 +2716,21 @@ def parse_arguments(arguments=None):
     return checked_arguments(parser.parse_args(arguments))
 
 
+def refuse(message, usage):
+    """End the run for what is no option, and say what was meant, perhaps."""
+    unknown = message.removeprefix("unrecognized arguments: ").split()[0]
+    options = re.findall("--[a-z-]+", usage)
+    close = difflib.get_close_matches(unknown, options, 1)
+    advice = "--help explains the options"
+    if unknown == "the":  # following arguments are required
+        advice = f"for example: {EXAMPLE}"
+    elif close and unknown not in options:
+        advice = f"did you mean {close[0]}?"
+    elif message.startswith("unrecognized") and not unknown.startswith("-"):
+        advice = "--needles takes one folder; put a path that has spaces in quotes"
+    end(f"{message} ({advice})")
+
+
 def checked_arguments(args):
     """Return the options; end with one line where they will not do."""
     if len(args.needles) > 1:
@@ -2448,8 +2742,10 @@ def checked_arguments(args):
         check_copy_folder(args)
     for root in (*args.haystack, args.needles):
         if not os.path.isdir(root):
-            quoted = " without a backslash before a quotation mark" if '"' in root else ""
-            end(f"{root} is not a directory; name one that exists{quoted}")
+            advice = "" if len(args.haystack) == 1 else "; put a path that has spaces in quotes"
+            if '"' in root:
+                advice = " without a backslash before a quotation mark"
+            end(f"{root} is not a directory; name one that exists{advice}")
     if args.jobs is not None and not 1 <= args.jobs <= 1024:
         end(f"--jobs takes a number from 1 to 1024, not {args.jobs}")
     if args.cache == "":
@@ -2473,10 +2769,23 @@ def check_report(path, cache):
     if os.path.exists(real) and not os.path.isfile(real):
         end(f"cannot write --report {path}: not a regular file")
     try:
+        if os.path.exists(real) and not is_report(real):
+            end(f"--report {path} is there already, and is no such report")
         open(part_of(real), "xb").close()
         os.unlink(part_of(real))
     except OSError as error:
         end(f"cannot write --report {path}: {error.strerror}")
+
+
+def is_report(path):
+    """Whether a file begins as a report with its ending does. Raises OSError."""
+    with open(path, "rb") as file:
+        start = file.read(2**16).removeprefix(b"\xef\xbb\xbf")
+    if ending_of(path) == ".txt":
+        line = os.fsdecode(start.partition(b"\n")[0])
+        return not start or bool(kind_of(line)) or os.path.isfile(line)
+    begins = "needle,directory," if ending_of(path) == ".csv" else PAGE.template.partition("$")[0]
+    return not start or start.startswith(begins.encode())
 
 
 def check_copy_folder(args):
@@ -2529,13 +2838,13 @@ def warn(line):
     tell(line, "WARN")
 
 
-def tell_some(say, lines, what):
-    """Say the first of some lines, and how many more there are; return nothing."""
+def tell_some(say, lines, what, most=SHOWN):
+    """Say the first of some lines, and how many more there are."""
     lines = list(lines)
-    for line in lines[:SHOWN]:
+    for line in lines[:most]:
         say(line)
-    if len(lines) > SHOWN:
-        say(f"and {len(lines) - SHOWN:,} more {what}")
+    if len(lines) > most:
+        say(f"and {len(lines) - most:,} more {what}")
 
 
 class Ended(SystemExit):
@@ -2610,7 +2919,7 @@ if __name__ == "__main__":
             tell(str(why), "ERROR")
     except KeyboardInterrupt:
         status = 130
-        tell("interrupted", "ERROR")
+        tell("interrupted; with --cache the next run goes on", "ERROR")
     except OSError as error:  # stdout is full
         status = 2
         tell(str(error), "ERROR")

@@ -166,7 +166,7 @@ def test_a_motion_photo_is_more_than_its_picture(tree, between):
     done = tree.run("--report", "table.csv")
     assert done.printed == ["motion"]
     assert [row["reason"] for row in table(tree.path / "table.csv")] == [
-        "it holds several pictures, or a video",
+        "the library has its picture, but not its video",
         "",
     ]
 
@@ -180,7 +180,7 @@ def test_a_heic_with_a_video_in_it_is_more_than_its_picture(tree):
 
 
 @pytest.mark.parametrize("between", [b"", b"\0" * 100])
-def test_a_jpeg_with_a_second_one_behind_it_counts_by_its_bytes(tree, between):
+def test_a_jpeg_with_a_second_one_behind_it_is_more_than_its_first(tree, between):
     both = encode(draw(1)) + between + encode(draw(30))
     put(tree.needles / "its first is there" / "a.jpg", both)
     put(tree.needles / "its first is there" / "b.mpo", both)

@@ -103,8 +103,7 @@ def test_a_cache_answers_for_files_that_have_not_changed(needles):
     # what the cache says counts, until the file's time changes
     with sqlite3.connect(cache) as database:
         answers = dict(database.execute("SELECT path, answer FROM answers WHERE task = 'look'"))
-        unseen = {path for path, answer in answers.items() if answer == "[]"}
-        assert 20 < len(unseen) < 30
+        assert len(answers) == 8 and "[]" not in answers.values()
         database.execute("UPDATE answers SET answer = '[]' WHERE task = 'look'")
     everything = sorted({path.parent.name for path in needles.needles.rglob("*.jpg")})
     assert needles.run("--cache", "cache").printed == everything
@@ -180,17 +179,17 @@ ODD = [
     *(
         json.dumps(row)
         for row in [
-            [[320, 240], [], [], ""],
-            [[320, 240], [PRINT], [PRINT], "it is blank"],
-            [[320], [PRINT], [PRINT], ""],
-            [[320, 240, 3], [PRINT], [PRINT], ""],
-            [["a", 240], [PRINT], [PRINT], ""],
-            [None, [PRINT], [PRINT], ""],
-            [[320, 240], [PRINT[1:]], [PRINT], ""],
-            [[320, 240], [PRINT + "00"], [PRINT], ""],
-            [[320, 240], [7], [PRINT], ""],
-            [[320, 240], ["\xfc" * 176], [PRINT], ""],
-            [[320, 240], 12, [PRINT], ""],
+            [320, 240, [], ""],
+            [320, 240, [PRINT], "it is blank"],
+            [320, [PRINT], ""],
+            [320, 240, 3, [PRINT], ""],
+            ["a", 240, [PRINT], ""],
+            [None, 240, [PRINT], ""],
+            [320, 240, [PRINT[1:]], ""],
+            [320, 240, [PRINT + "00"], ""],
+            [320, 240, [7], ""],
+            [320, 240, ["\xfc" * 176], ""],
+            [320, 240, 12, ""],
         ]
     ),
     10**18,

@@ -92,6 +92,32 @@ def heic(image, orientation=1, quality=90):
     return file.getvalue()
 
 
+def with_exif(image, ending, time="", fraction="", orientation=1, **options):
+    """A BGR or BGRA image as Pillow writes it with EXIF: when it was taken, and how it was held."""
+    import pillow_heif
+    from PIL import Image
+
+    pillow_heif.register_heif_opener()
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x112] = orientation
+    if time:
+        taken = {0x9003: time, 0x9291: fraction} if fraction else {0x9003: time}
+        exif.get_ifd(0x8769).update(taken)
+    colours = cv2.cvtColor(image, cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+    Image.fromarray(colours).save(file, FORMATS[ending], exif=exif.tobytes(), **options)
+    return file.getvalue()
+
+
+FORMATS = {
+    ".png": "PNG",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+    ".heic": "HEIF",
+    ".avif": "AVIF",
+    ".jpg": "JPEG",
+}
+
+
 def mutated(content, rng):
     """A file with bytes flipped, its end cut, a stretch moved, or another header."""
     data = bytearray(content)

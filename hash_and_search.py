@@ -19,8 +19,8 @@ one thing added: the hashes propose, and a look at both pictures decides. From t
   8 The command    the options, the screen, the exit status
 
 Too rare to earn their lines, and therefore refused: what only transparency or the lowest of 16
-bits show, and PBM to PAM, which may hold several pictures (their bytes are compared); a second page
-of a BigTIFF; the C libraries' own lines on a console of Windows; a word of ours on Ctrl-C while
+bits show, pictures of more than 16, JPEG 2000, Sun raster, Radiance, and PFM, PBM to PAM (their
+bytes are compared); BigTIFF (unreadable); the C libraries' own lines on a console of Windows; a word of ours on Ctrl-C while
 Python still imports, or on an OPENCV_IO_MAX_IMAGE_PIXELS that is no number (they tell themselves).
 """
 
@@ -158,16 +158,18 @@ def main(arguments=None):
 # 1 Listing: a directory -> the paths of its photographs and videos
 # ------------------------------------------------------------------------------------------------
 
-# What an ending means. A format that OpenCV decodes is one ending more; of one that it does not, a
-# decoder goes into DECODERS besides. A raw file that is found through the small JPEG in it would
-# invite people to delete the negative, so it is compared by its bytes.
+# What an ending means. A format that OpenCV decodes is one ending more, and its first bytes go into
+# BEGINNINGS; one that it does not wants a decoder in decode besides. A raw file that is found
+# through the small JPEG in it would invite people to delete the negative, so it is compared by its
+# bytes.
 KINDS = {
-    "decoded": """.jpg .jpeg .jpe .jfif .jif .mpo .png .bmp .dib .tif .tiff .webp .avif .gif .jp2
-        .j2k .sr .ras .hdr .pic .pfm .icloud""",  # the last is a photograph that lies in a cloud
+    "decoded": """.jpg .jpeg .jpe .jfif .jif .mpo .png .bmp .dib .tif .tiff .webp .avif .gif
+        .icloud""",  # the last is a photograph that lies in a cloud
     "HEIC": ".heic .heif .hif",
     "raw": """.dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .srw .orf .ori .raf .rw2 .raw .rwl .pef
         .ptx .x3f .3fr .fff .erf .kdc .dcr .dcs .k25 .mrw .mdc .mef .mos .iiq .cap .gpr .bay .jxl
-        .jxr .wdp .hdp .psd .psb .heics .heifs .avifs .exr .pbm .pgm .ppm .pnm .pxm .pam""",
+        .jxr .wdp .hdp .psd .psb .heics .heifs .avifs .exr .pbm .pgm .ppm .pnm .pxm .pam .jp2
+        .j2k .sr .ras .hdr .pic .pfm""",
     "video": """.mov .mp4 .m4v .avi .mpg .mpeg .mpe .m1v .m2v .mts .m2ts .m2t .tod .mod .3gp .3gpp
         .3g2 .wmv .asf .mkv .webm .vob .flv .f4v .dv .ogv .qt .mxf .divx .rm .rmvb .insv .lrv
         .360""",
@@ -423,13 +425,13 @@ def is_online_only(path):
 LARGE = threading.RLock()  # held by the one thread that decodes a large picture: up to 3 GB
 NOT_DECODED = "not an image that OpenCV can decode, or a damaged one"
 NOT_INSTALLED = "is not installed"
+CUT = "the end of the file is missing, or it is damaged"
+SEVERAL = "it holds several pictures"
 TOO_LARGE = "it has more than {} pixels; raise OPENCV_IO_MAX_IMAGE_PIXELS to read it"
-SEQUENCES = {b"hevc", b"hevx", b"msf1"}
-HEIF = {b"heic", b"heix", b"heim", b"heis", b"mif1"} | SEQUENCES
+SEQUENCES, AVIF = {b"hevc", b"hevx", b"msf1"}, {b"avif", b"avis"}
+HEIF = {b"heic", b"heix", b"heim", b"heis", b"mif1"} | SEQUENCES | AVIF
 JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", b"\xff\xda"
 JPEG_MARKER = re.compile(rb"\xff[\xc4\xd9-\xdd\xe0-\xef\xfe]")  # in or behind a scan
-# Of a JPEG of several pictures, with the size and the place of the list of them (CIPA DC-007).
-MP_INDEX = re.compile(rb"(?s)\xff\xe2..MPF\0(?=(II|MM).{8,99}?(?:\x02\xb0\x07|\xb0\x02\0).(.{8}))")
 # In an XMP too long for one segment, this begins all but the first (XMP specification, part 3).
 EXTENDED_XMP = re.compile(rb"\xff\xe1..http://ns.adobe.com/xmp/extension/\0.{40}", re.DOTALL)
 VIDEO = re.compile(rb"ftyp(mp4|iso|qt |avc|3gp)")  # begins one, such as a motion photo's
@@ -446,13 +448,16 @@ BESIDE = {
 GAIN_MAP = re.compile(rb"hdrgm:|HDRGainMap|urn:iso:std:iso:ts:21496")  # in a JPEG
 SECOND = "second photograph"
 MOST_SCANS = 100  # ordinary progressive JPEGs have ten
+TIFF = {b"II*\0", b"MM\0*"}
 NESTED = set(b"moov trak mdia minf stbl edts".split())  # boxes of a video
-REDUCED = {
-    8: (cv2.IMREAD_REDUCED_GRAYSCALE_8, cv2.IMREAD_REDUCED_COLOR_8),
-    4: (cv2.IMREAD_REDUCED_GRAYSCALE_4, cv2.IMREAD_REDUCED_COLOR_4),
-    2: (cv2.IMREAD_REDUCED_GRAYSCALE_2, cv2.IMREAD_REDUCED_COLOR_2),
-    1: (cv2.IMREAD_GRAYSCALE, cv2.IMREAD_COLOR),
+REDUCED = {  # with IMREAD_COLOR each reads colours
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    1: cv2.IMREAD_GRAYSCALE,
 }
+# Of a JPEG's own frame, and where its first scan begins.
+JpegHeader = collections.namedtuple("JpegHeader", "width height is_progressive scan")
 
 
 class BytesOnlyError(Exception):
@@ -488,38 +493,29 @@ def read(path, size):
 
 def checked_size(path):
     """Return the size of a file that is no pipe and not empty. Raises OSError or ValueError."""
-    info = os.stat(path)
-    if not stat.S_ISREG(info.st_mode):
+    stats = os.stat(path)
+    if not stat.S_ISREG(stats.st_mode):
         raise ValueError("not a regular file")
-    if not info.st_size:
+    if not stats.st_size:
         raise ValueError("the file is empty")
-    return info.st_size
+    return stats.st_size
 
 
 def pixels_of(data):
-    """Return how many pixels a file's header claims; infinity where it is not known to tell."""
-
-    def number(start, end, order="little"):
-        return int.from_bytes(data[start:end], order)
-
-    if data.startswith(JPEG_START):
+    """Return how many pixels a file's header claims; infinity where that is not looked up."""
+    start = data[:32].ljust(32)
+    if start.startswith(JPEG_START):
         header = jpeg_header(data)
         return header.width * header.height // 2  # a large one is decoded reduced
-    if data.startswith(b"\x89PNG"):
-        return number(16, 20, "big") * number(20, 24, "big")
-    if data.startswith(b"GIF8"):
-        return number(6, 8) * number(8, 10)
-    if data.startswith(b"BM"):
-        return number(18, 22) * abs(number(22, 26) - (data[25:26] > b"\x7f") * 2**32)
-    if data[8:16] == b"WEBPVP8X":
-        return number(24, 27) * number(27, 30)
-    if data[8:16] == b"WEBPVP8 ":
-        return number(26, 28) * number(28, 30)
-    if data[8:16] == b"WEBPVP8L":
-        return (number(21, 25) & 0x3FFF) * (number(21, 25) >> 14 & 0x3FFF)
-    if data[4:8] == b"ftyp":  # the size is in an ispe box, which may lie at the file's end
-        sizes = re.findall(rb"ispe\0{4}(.{4})(.{4})", data, re.DOTALL)
-        return max((math.prod(int.from_bytes(s, "big") for s in each) for each in sizes), default=0)
+    if start.startswith(b"\x89PNG"):
+        return math.prod(struct.unpack_from(">II", start, 16))
+    if start[8:16] == b"WEBPVP8 ":
+        return math.prod(struct.unpack_from("<HH", start, 26))
+    if start[8:16] == b"WEBPVP8X":
+        return int.from_bytes(start[24:27], "little") * int.from_bytes(start[27:30], "little")
+    if start[4:8] == b"ftyp":  # the size is in an ispe box, which may lie at the file's end
+        sizes = re.findall(rb"ispe\0{4}(.{8})", data, re.DOTALL)
+        return max((math.prod(struct.unpack(">II", each)) for each in sizes), default=0)
     return math.inf
 
 
@@ -530,42 +526,40 @@ def decode(data, colours=False, least=0):
     a large JPEG is reduced, to no fewer than least pixels. Raises ValueError, cv2.error, or
     BytesOnlyError.
     """
-    decoder = next(decoder for is_it, decoder in DECODERS if is_it(data))
-    return decoder(data, colours, least)
+    if data.startswith(JPEG_START):
+        return decode_jpeg(data, colours, least)
+    image, size = decode_heif(data) if brands_of(data) & HEIF else decode_any(data)
+    return image if colours else to_grey(image), size
 
 
-def decode_any(data, colours, _):
+def decode_any(data):
     """Decode what OpenCV decodes. Raises BytesOnlyError for more than one picture."""
-    refuse_what_takes_all_memory(data)
-    if has_more_pages(data) or re.match(rb"P[1-7]\s", data):  # of PBM to PAM nothing tells
-        raise BytesOnlyError("it has, or may have, several pages")
-    # OpenCV passes over a damaged frame; one whole one has two of these.
-    if data[8:16] == b"WEBPVP8X" and len(re.findall(rb"ANMF|VP8[ L]", data)) > 2:
-        raise BytesOnlyError("it holds several pictures")
-    code = codestream_of(data)
-    if code >= 0 and data.find(JPEG_END, code) < 0:  # it decodes, but blurred
-        raise ValueError("the end of the file is missing, and so the picture is blurred")
-    # Reduced reading of these aliases, and libpng's own conversion to grey is biased: read colours.
-    flags = cv2.IMREAD_UNCHANGED if may_be_transparent(data) else cv2.IMREAD_COLOR
-    pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), flags, range=(0, 2))[1]
+    check_format(data)
+    exif, is_tiff = exif_of(data), data[:4] in TIFF
+    # OpenCV passes over a damaged page or frame; a WebP of one whole frame has two of these.
+    frames = re.findall(rb"ANMF|VP8[ L]", data) if data[8:16] == b"WEBPVP8X" else ()
+    if len(frames) > 2 or (is_tiff and exif[NEXT_PAGE]):
+        raise BytesOnlyError(SEVERAL)
+    # Not reduced, which aliases, nor to grey, as libpng's own conversion is biased.
+    encoded = np.frombuffer(data, np.uint8)
+    pages = cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED, range=(0, 2))[1]
     if not pages:
         raise ValueError(NOT_DECODED)
     if len(pages) > 1:
-        raise BytesOnlyError("it holds several pictures")
-    size, image = pages[0].shape[1::-1], shrunk(pages[0], 2**13)
-    del pages  # makes room for a plain picture to be decoded again
-    if flags == cv2.IMREAD_UNCHANGED:
-        turn = 0 if is_tiff(data) else UPRIGHT.get(exif_of(data).get(ORIENTATION), 0)
-        image, size = turned(laid_on_grey(image), turn), size[:: -1 if TURNS[turn][0] else 1]
-    grey = to_grey(image)
-    if is_plain(grey) and has_more_bits(data):
+        raise BytesOnlyError(SEVERAL)
+    (page,) = pages
+    if page.dtype not in (np.uint8, np.uint16):
+        raise BytesOnlyError("it has more than 16 bits")
+    image = laid_on_grey(shrunk(page, 2**13))
+    if page.dtype == np.uint16 and is_plain_hash(dhash(thumbnails(to_grey(image))[0] - RAMP)):
         raise BytesOnlyError("it looks plain, and has 16 bits")
-    return image if colours else grey, size
+    exif = {} if is_tiff else exif  # OpenCV turns those itself
+    return set_upright(image, page.shape[1::-1], exif)
 
 
 def imdecode(data, flags=cv2.IMREAD_COLOR):
     """Decode data with OpenCV, as cv2.imread would from a file, or raise ValueError."""
-    refuse_what_takes_all_memory(data)
+    check_format(data)
     if data.startswith(JPEG_START) and not data.endswith(JPEG_END):
         data += JPEG_END  # imdecode insists on the end marker, imread does not
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -574,74 +568,23 @@ def imdecode(data, flags=cv2.IMREAD_COLOR):
     return image
 
 
-def codestream_of(data):
-    """Return where the codestream of a JPEG 2000 begins, behind its boxes; -1 if it is none."""
-    start = b"\xff\x4f\xff\x51"
-    return data.find(start) if data[4:8] == b"jP  " or data.startswith(start) else -1
+def check_format(data):
+    """Raise ValueError for what OpenCV must not open, as it would take all memory.
 
-
-def refuse_what_takes_all_memory(data):
-    """Raise ValueError for a PNG whose chunks do not fit the file, and for what claims too much.
-
-    OpenCV 5 makes room for what a damaged chunk claims: 4 GB for a file of 54 bytes. JPEG 2000 and
-    AVIF take up to 20 bytes for each pixel claimed: 5 GB for a file of 36 KB.
+    A JPEG 2000 or an AVIF of 36 KB can claim 5 GB, and OpenCV 5 makes room for what a PNG's damaged
+    chunk claims: 4 GB for a file of 54 bytes.
     """
-    code, claimed = codestream_of(data), 0
-    if data[4:8] == b"ftyp":
-        claimed = pixels_of(data)
-    elif code >= 0:
-        claimed = math.prod(int.from_bytes(data[code + at :][:4], "big") for at in (8, 12))
-    if claimed > most_pixels() // 4:
-        raise ValueError(TOO_LARGE.format(most_pixels() // 4))
-    place, kind = 8, b"" if data.startswith(b"\x89PNG") else b"IEND"
-    while kind != b"IEND":
-        length, kind = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
-        place += 12 + length
+    if not BEGINNINGS.match(data) or data[4:8] == b"ftyp":
+        raise ValueError(NOT_DECODED)
+    place = 8
+    while data.startswith(b"\x89PNG") and data[place + 4 : place + 8] != b"IEND":
+        place += 12 + int.from_bytes(data[place : place + 4], "big")
         if place > len(data):
-            raise ValueError("the PNG is damaged, or its end is missing")
-
-
-def has_more_pages(data):
-    """Whether data is a TIFF whose first directory of a page links to a second.
-
-    OpenCV tells of a second page only if it can decode it, and a damaged one is one too.
-    Source: TIFF 6.0, section 2.
-    """
-    if data[:4] not in (b"II*\0", b"MM\0*"):
-        return False
-    order = "little" if data[:2] == b"II" else "big"
-
-    def number(place, size):
-        return int.from_bytes(data[place : place + size], order)
-
-    first = number(4, 4)
-    return number(first + 2 + 12 * number(first, 2), 4) > 0
-
-
-def has_more_bits(data):
-    """Whether a picture has more than the 8 bits of which its plain colours are made."""
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED).dtype != np.uint8
-
-
-def may_be_transparent(data):
-    """Whether a PNG, a WebP or a TIFF may have transparency, by its header."""
-    if data.startswith(b"\x89PNG"):
-        return data[25:26] in (b"\4", b"\6") or b"tRNS" in data[: data.find(b"IDAT")]
-    if data[8:12] == b"WEBP":
-        place = {b"VP8X": 20, b"VP8L": 24}.get(data[12:16], len(data))
-        return bool(sum(data[place : place + 1]) & 16)
-    return is_tiff(data) and exif_of(data).get(SAMPLES) in (2, 4)
-
-
-def is_tiff(data):
-    return data[:4] in (b"II*\0", b"MM\0*")
+            raise ValueError(CUT)
 
 
 def laid_on_grey(image):
-    """Lay a BGRA image on middle grey, so that another outline is another picture: uint8 BGR.
-
-    What has no fourth channel, of transparency, is only brought to uint8 BGR.
-    """
+    """Return an image as uint8 BGR; BGRA on middle grey: another outline is another picture."""
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
     if image.ndim == 2:
@@ -654,17 +597,14 @@ def laid_on_grey(image):
 
 def shrunk(image, most):
     """Shrink an image so that its longer side has no more pixels than that."""
-    high, wide = image.shape[:2]
-    scale = most / max(high, wide)
-    if scale >= 1:
-        return image
-    return resized(image, (max(1, round(wide * scale)), max(1, round(high * scale))))
+    scale = most / max(image.shape[:2])
+    size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
+    return resized(image, size) if scale < 1 else image
 
 
 def shrunk_to(image, most):
     """Shrink an image to so many pixels."""
-    scale = math.sqrt(most / (image.shape[0] * image.shape[1]))
-    return shrunk(image, max(1, int(scale * max(image.shape[:2])))) if scale < 1 else image
+    return shrunk(image, int(math.sqrt(most / math.prod(image.shape[:2])) * max(image.shape[:2])))
 
 
 def resized(image, size):
@@ -679,6 +619,12 @@ def to_grey(image):
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
 
 
+def set_upright(image, size, exif):
+    """Turn an image, and the whole picture's (width, height), as the EXIF says."""
+    turn = UPRIGHT.get(exif.get(ORIENTATION), 0)
+    return turned_by(image, turn), size[::-1] if TURNS[turn][0] else size
+
+
 def decode_jpeg(data, colours, least):
     """Decode a JPEG, as small as its shorter side keeps 256 pixels; with 128 copies are lost."""
     header = jpeg_header(data)
@@ -687,44 +633,31 @@ def decode_jpeg(data, colours, least):
     scales = (scale for scale in REDUCED if min(high, wide) > 255 * scale and scale <= most)
     scale = next(scales, 1)
     is_whole = data.rfind(JPEG_END) > header.scan
-    if header.is_progressive:
-        if not is_whole:  # it decodes, but blurred
-            raise ValueError("the end of the file is missing, and so the picture is blurred")
-        if data.count(JPEG_SCAN) > MOST_SCANS:  # 3,000 took 55 seconds
-            raise ValueError(f"a JPEG of more than {MOST_SCANS} scans")
-    image = imdecode(data, REDUCED[scale][colours] | cv2.IMREAD_IGNORE_ORIENTATION)
-    if not is_whole:
-        # libjpeg fills what is missing with grey 128; two stumps would look like copies.
-        thin = 8 // scale  # a row of blocks
-        for edge in (image[-thin:], image[:thin], image[:, -thin:], image[:, :thin]):
-            if (edge == 128).all():
-                raise ValueError("the end of the file is missing, and with it part of the picture")
-    high, wide = (high, wide) if high * wide else image.shape[:2]
+    if header.is_progressive and not is_whole:  # it decodes, but blurred
+        raise ValueError(CUT)
+    if header.is_progressive and data.count(JPEG_SCAN) > MOST_SCANS:  # 3,000 took 55 seconds
+        raise ValueError(f"a JPEG of more than {MOST_SCANS} scans")
+    flags = cv2.IMREAD_IGNORE_ORIENTATION | (cv2.IMREAD_COLOR if colours else 0)
+    image = imdecode(data, REDUCED[scale] | flags)
+    # libjpeg fills what is missing with grey 128; two stumps would look like copies.
+    if not is_whole and (image[-8 // scale :] == 128).all():  # the last row of blocks
+        raise ValueError(CUT)
+    if not high * wide:  # between its segments is something else
+        high, wide = image.shape[:2]
     image = image[: round(high / scale), : round(wide / scale)]  # what is beyond is padding
-    turn = UPRIGHT.get(exif_of(data, header.scan).get(ORIENTATION), 0)
-    return turned(image, turn), (high, wide) if TURNS[turn][0] else (wide, high)
-
-
-class JpegHeader(typing.NamedTuple):
-    width: int = 0
-    height: int = 0
-    is_progressive: bool = False
-    scan: int = 0  # where the first scan begins
+    return set_upright(image, (wide, high), exif_of(data, header.scan))
 
 
 def jpeg_header(data):
-    """Return the JpegHeader of a JPEG's own frame, empty where there is none.
-
-    A preview in the EXIF segment has a frame header of its own, and comes first.
-    """
-    frame = (0, 0, False)
+    """Return the JpegHeader of a JPEG's own frame, not of a preview's; zeros where it has none."""
+    header = none = JpegHeader(0, 0, False, 0)
     for kind, place, _ in segments(data):
         if kind == 0xDA:
-            return JpegHeader(*frame, place)
+            return header._replace(scan=place)
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
             high, wide = struct.unpack_from(">HH", data, place + 5)
-            frame = wide, high, kind in (0xC2, 0xC6, 0xCA, 0xCE)
-    return JpegHeader()
+            header = JpegHeader(wide, high, kind in (0xC2, 0xC6, 0xCA, 0xCE), 0)
+    return none
 
 
 def segments(data):
@@ -739,80 +672,87 @@ def segments(data):
 
 
 TEXT, SHORT = 2, 3  # kinds of values in EXIF
-ORIENTATION, SAMPLES, EXIF = (0x112, SHORT), (0x115, SHORT), 0x8769  # the last is a directory's
+ORIENTATION, MP_COUNT, MP_ENTRIES = (0x112, SHORT), (0xB001, 4), (0xB002, 7)  # tag and kind
+EXIF, NEXT_PAGE = 0x8769, "next page"  # the tag of EXIF's own directory
 UPRIGHT = {2: 1, 3: 3, 4: 2, 5: 4, 6: 5, 7: 7, 8: 6}  # {orientation: place in TURNS}
 
 
 def exif_of(data, end=None):
     """Return {(tag, kind): value} of the numbers and texts of a file's EXIF, or of a TIFF.
 
-    It may stand anywhere: behind the picture in a PNG, a WebP or a HEIC. Source: EXIF 2.32 (CIPA
-    DC-008), section 4.6.
+    It may stand behind the picture. At NEXT_PAGE is where a second page lies, or 0. Sources:
+    EXIF 2.32 (CIPA DC-008), section 4.6; TIFF 6.0, section 2.
     """
-    if not is_tiff(data):
+    if data[:4] not in TIFF:
         starts = (data.find(start, 0, end) for start in (b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"))
         data = data[min((start for start in starts if start >= 0), default=len(data)) :][: 2**16]
-    order, found, links = ">" if data.startswith(b"MM") else "<", {}, [4]
-    with contextlib.suppress(struct.error):  # it is damaged, or there is none
-        for link in links:
-            (place,) = struct.unpack_from(order + "I", data, link)
-            (count,) = struct.unpack_from(order + "H", data, place)
-            for entry in range(place + 2, place + 2 + 12 * count, 12):
-                tag, kind, length = struct.unpack_from(order + "HHI", data, entry)
-                (value,) = struct.unpack_from(order + "IH"[kind == SHORT], data, entry + 8)
-                if tag == EXIF and len(links) == 1:
-                    links.append(entry + 8)
-                if kind == TEXT:
-                    start = value if length > 4 else entry + 8
-                    value = data[start : start + min(length, 99)]
-                found.setdefault((tag, kind), value)
+    order, found, links = "big" if data.startswith(b"MM") else "little", {}, [4]
+
+    def number(place, size):
+        return int.from_bytes(data[place : place + size], order)
+
+    for link in links:
+        place = number(link, 4) + 2
+        behind = place + 12 * number(place - 2, 2)
+        for entry in range(place, min(behind, len(data)), 12):
+            tag, kind, length = number(entry, 2), number(entry + 2, 2), number(entry + 4, 4)
+            value = number(entry + 8, 2 if kind == SHORT else 4)
+            if tag == EXIF and len(links) == 1:
+                links.append(entry + 8)
+            if kind == TEXT:
+                start = value if length > 4 else entry + 8
+                value = data[start : start + min(length, 99)]
+            found.setdefault((tag, kind), value)
+        found.setdefault(NEXT_PAGE, number(behind, 4))
     return found
 
 
 def rest_of(data):
-    """Return a frozenset of what a JPEG or a HEIC holds beside its picture: (what, a digest).
-
-    What its header alone tells of has no digest, as programs write that anew.
-    """
-    header, found = b"", []
+    """Return a frozenset of what a JPEG or a HEIC holds beside its picture: (what, a digest)."""
+    header, parts = b"", []
     if data.startswith(JPEG_START):
         header = EXTENDED_XMP.sub(b"", data[: jpeg_header(data).scan])
-        found += rest_behind(data, header)
+        behind = data[jpeg_end(data) :]
+        parts.append((what_is_behind(data, header, behind), behind))
     elif data[4:8] == b"ftyp":
         for kind, start, end in boxes(io.BytesIO(data), len(data)):
             if kind == b"meta":
                 header = data[start:end]
             elif kind == b"mpvd" or VIDEO.search(data, start, end):
-                found.append(("video", data[start:end]))
-    found = [(what, hashlib.blake2b(rest).hexdigest()) for what, rest in found]
-    return frozenset(found + [(what, "") for name, what in BESIDE.items() if name in header])
+                parts.append(("video", data[start:end]))
+    rest = {(what, hashlib.blake2b(part).hexdigest()) for what, part in parts if what}
+    # What the header alone tells of has no digest, as programs write that anew.
+    return frozenset(rest | {(what, "") for name, what in BESIDE.items() if name in header})
 
 
-def rest_behind(data, header):
-    """Return [(what, bytes)] of what stands behind a JPEG's picture, unless it is a preview."""
-    own, behind, types = jpeg_header(data), data[jpeg_end(data) :], set()
+def what_is_behind(data, header, behind):
+    """Say what the bytes behind a JPEG's picture are; nothing where they are a preview or none."""
+    own = jpeg_header(data)
     if behind and VIDEO.search(data, own.scan):  # damage can hide where the picture ends
-        return [("video", behind)]
-    if index := MP_INDEX.search(header):
-        order, byte = ("<", 18) if index[1] == b"II" else (">", 17)
-        size, place = struct.unpack(f"{order}II", index[2])
-        types = set(header[index.end() + place :][:size][byte::16])  # of all but the first
+        return "video"
+    types = types_behind(header)
     if (second := behind.find(JPEG_START)) < 0 or types == {1}:  # a preview; 2 is another view
-        return []
+        return ""
     if GAIN_MAP.search(behind, 0, START) or GAIN_MAP.search(header):
-        return [("gain map", behind)]
+        return "gain map"
     other = jpeg_header(behind[second:])
     is_large = 2 * other.width * other.height >= own.width * own.height
-    return [(SECOND if is_large or 2 in types else "second picture", behind)]
+    return SECOND if is_large or 2 in types else "second picture"
+
+
+def types_behind(header):
+    """Return the set of types of all but the first picture of a JPEG's MP index (CIPA DC-007)."""
+    start = header.find(b"MPF\0") + 4
+    index = exif_of(header[start:])
+    place, count = start + index.get(MP_ENTRIES, 0), index.get(MP_COUNT, 0)
+    entries = header[place : place + 16 * count]
+    return set(entries[18::16] if header[start : start + 1] == b"I" else entries[17::16])
 
 
 def jpeg_end(data):
-    """Return where a JPEG's picture ends, or its scans begin where their end is missing.
-
-    Walks the segments between its scans, which may hold the bytes of an end marker.
-    """
+    """Return where a JPEG's picture ends, or its scans begin where their end is missing."""
     start = place = jpeg_header(data).scan
-    while marker := JPEG_MARKER.search(data, place):
+    while marker := JPEG_MARKER.search(data, place):  # a segment may hold the bytes of an end
         place = marker.end()
         if marker[0] == JPEG_END:
             return place
@@ -820,85 +760,53 @@ def jpeg_end(data):
     return start
 
 
-def is_heif(data):
-    """Whether data is a HEIC or one of its kin, as its first box says."""
-    return bool(brands_of(data) & HEIF) and not is_avif(data)
-
-
-def is_avif(data):
-    return bool(brands_of(data) & {b"avif", b"avis"})
-
-
 def brands_of(data):
     """Return the brands of an ISO base media file (ISO/IEC 14496-12), none of another."""
-    if data[4:8] != b"ftyp":
-        return set()
-    end = min(int.from_bytes(data[:4], "big"), 256)
-    return {data[8:12], *(data[place : place + 4] for place in range(16, end, 4))}
+    end = min(int.from_bytes(data[:4], "big"), 256) if data[4:8] == b"ftyp" else 0
+    return {data[place : place + 4] for place in range(8, end, 4)}
 
 
-def decode_heif(data, colours, _):
+def decode_heif(data):
+    """Decode a HEIC with pillow-heif, an AVIF with Pillow: it reads more of them than OpenCV."""
     if not (heif := pillow_heif()):
-        raise BytesOnlyError(f"a HEIC, and pillow-heif {NOT_INSTALLED}")
+        raise BytesOnlyError(f"a HEIC or an AVIF, and pillow-heif {NOT_INSTALLED}")
+    from PIL import Image, ImageOps  # which comes with it
+
+    is_avif = not brands_of(data).isdisjoint(AVIF)
+    most = most_pixels() // (4 if is_avif else 1)  # an AVIF of 36 KB can claim 5 GB
+    if pixels_of(data) > most:
+        raise ValueError(TOO_LARGE.format(most))
     collections.deque(boxes(io.BytesIO(data), len(data)), 0)  # what is cut off decodes into green
     try:
-        picture = heif.open_heif(data, bgr_mode=True)  # upright by irot and imir, not by EXIF
-        if len(picture) > 1 or data[8:12] in SEQUENCES:
-            raise BytesOnlyError("it holds several pictures")
-        if math.prod(picture.size) > most_pixels():
-            raise ValueError(TOO_LARGE.format(most_pixels()))
-        whole = np.asarray(picture)
-    except (EOFError, IndexError, OSError, RuntimeError, SyntaxError) as error:
-        raise ValueError(f"a HEIC that can't be decoded: {error}") from error
-    image = laid_on_grey(whole)
-    return image if colours else to_grey(image), picture.size
-
-
-def decode_avif(data, colours, _):
-    """Decode an AVIF with Pillow, which turns it upright and reads more of them than OpenCV."""
-    refuse_what_takes_all_memory(data)
-    if not (pillow := pillow_avif()):
-        with contextlib.suppress(ValueError):
-            return decode_any(data, colours, 0)
-        raise BytesOnlyError(f"an AVIF, and pillow-heif {NOT_INSTALLED}")
-    try:
-        with pillow.Image.open(io.BytesIO(data), formats=["AVIF"]) as picture:
-            if picture.n_frames > 1:
-                raise BytesOnlyError("it holds several pictures")
-            whole = np.asarray(pillow.ImageOps.exif_transpose(picture).convert("RGBA"))
-    except (EOFError, OSError, RuntimeError, SyntaxError) as error:
-        raise ValueError(f"an AVIF that can't be decoded: {error}") from error
-    image = laid_on_grey(cv2.cvtColor(whole, cv2.COLOR_RGBA2BGRA))
-    return image if colours else to_grey(image), image.shape[1::-1]
-
-
-@functools.cache
-def pillow_avif():
-    """Import Pillow, which comes with pillow-heif; None where it is not there, or knows no AVIF."""
-    with LARGE, contextlib.suppress(ImportError):
-        pillow = importlib.import_module("PIL")
-        for name in ("Image", "ImageOps", "features"):
-            importlib.import_module(f"PIL.{name}")
-        return pillow if pillow.features.check("avif") else None
+        if is_avif:
+            picture = Image.open(io.BytesIO(data), formats=["AVIF"])
+            count, picture = picture.n_frames, ImageOps.exif_transpose(picture).convert("RGBA")
+            image = cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGBA2BGRA)
+        else:
+            picture = heif.open_heif(data, bgr_mode=True)  # upright by irot and imir, not by EXIF
+            count, image = len(picture), np.asarray(picture)
+    except (EOFError, LookupError, OSError, RuntimeError, SyntaxError) as error:
+        raise ValueError(f"a HEIC or an AVIF that can't be decoded: {error}") from error
+    if count > 1 or data[8:12] in SEQUENCES:
+        raise BytesOnlyError(SEVERAL)
+    return laid_on_grey(image), image.shape[1::-1]
 
 
 @functools.cache
 def pillow_heif():
     """Import pillow-heif, which costs a moment; None where it is not there, or not safe."""
-    with LARGE:  # not in two threads at once
-        try:
-            module = importlib.import_module("pillow_heif")
-            version = tuple(map(int, module.__version__.split(".")[:2]))
-            module.options.DECODE_THREADS = 1
-        except (ImportError, AttributeError, ValueError):
-            return None
-    return module if version >= (1, 8) else None  # older ones crash on damaged files
+    with LARGE, contextlib.suppress(ImportError, AttributeError, ValueError):  # in one thread
+        module = importlib.import_module("pillow_heif")
+        module.options.DECODE_THREADS = 1
+        version = tuple(map(int, module.__version__.split(".")[:2]))
+        return module if version >= (1, 8) else None  # older ones crash on damaged files
+    return None
 
 
 def boxes(file, end, place=0, depth=0):
-    """Yield (kind, start, end) of each box between two places of a file (ISO/IEC 14496-12).
+    """Yield (kind, start, end) of each box (ISO/IEC 14496-12), of NESTED ones depth levels deep.
 
-    Opens those of NESTED, so many levels deep. Raises ValueError where one does not fit.
+    Raises ValueError where one does not fit.
     """
     while place < end:
         file.seek(place)
@@ -906,19 +814,11 @@ def boxes(file, end, place=0, depth=0):
         start = place + (16 if length == 1 else 8)
         place += wide if length == 1 else length or end - place
         if not start <= place <= end:
-            raise ValueError("the file is damaged, or its end is missing")
+            raise ValueError(CUT)
         if depth and kind in NESTED:
             yield from boxes(file, place, start, depth - 1)
         else:
             yield kind, start, place
-
-
-DECODERS = [
-    (is_heif, decode_heif),
-    (is_avif, decode_avif),
-    (lambda data: data.startswith(JPEG_START), decode_jpeg),
-    (bool, decode_any),
-]
 
 
 def reason(error):
@@ -942,9 +842,8 @@ def most_pixels():
 # 3 Hashing one: an image -> its Prints
 # ------------------------------------------------------------------------------------------------
 
-# With any of these the cache's recipe changes, and so it does with how a file is decoded. Versions
-# of OpenCV set some formats upright differently.
-RECIPE = f"7, OpenCV {cv2.__version__}"
+# Changes with any of these, and with how a file is decoded, so that a cache starts anew.
+RECIPE = f"8, OpenCV {cv2.__version__}"
 # "Brighter" means by more than a quarter of a grey level from one column to the next: with less,
 # the noise of JPEG decides on flat ground; half a level costs copies of less contrast.
 RAMP = 0.25 * np.arange(9, dtype=np.float32)
@@ -968,21 +867,17 @@ class Print(typing.NamedTuple):
 def thumbnails(grey):
     """Shrink a uint8 image (height, width) to two of float32 (8, 9): of it, and of it transposed.
 
-    Each pixel is the exact mean of its box, from a table of sums. Given a whole photograph, dhash
-    reads a handful of the pixels instead, and then a copy at half the width hardly ever matches.
+    Each pixel is the exact mean of its box. Given a whole photograph, dhash reads a handful of its
+    pixels, and a copy at half the width hardly ever matches.
     """
-    if grey.size > 2**23:  # of 255 at most: what 32 bits hold the sum of
+    if grey.size > 2**23:  # what 32 bits hold the sum of
         grey = shrunk(grey, 2**11)
     table = cv2.integral(grey)
     return box_means(table, 9, 8), np.ascontiguousarray(box_means(table, 8, 9).T)
 
 
 def box_means(table, width, height):
-    """Return float32 (height, width): the mean of each box of an image, from its table of sums.
-
-    Between two of its lines the table is linear, as each pixel is flat: so boxes need not end
-    where pixels do.
-    """
+    """Return float32 (height, width): the mean of each box of an image, from its table of sums."""
     rows, down = edges(table.shape[0] - 1, height)
     columns, across = edges(table.shape[1] - 1, width)
     return (down @ table[rows[:, None], columns] @ across.T).astype(np.float32)
@@ -992,8 +887,8 @@ def box_means(table, width, height):
 def edges(side, count):
     """Return the lines of a table of sums beside the ends of so many boxes, and their weights.
 
-    An end lies between two lines of the table; the sum up to it is theirs, weighted by how far
-    from each it lies. The weights, float64 (count, lines), make of such sums the boxes' means.
+    Each pixel is flat, so the sum up to an end is that of the lines before and behind, weighted by
+    how near they are. The weights, float64 (count, lines), make of such sums the boxes' means.
     """
     ends = np.linspace(0, side, count + 1)
     before = np.minimum(ends.astype(int), side - 1)
@@ -1007,24 +902,21 @@ def prints(grey, turns=TURNS[:1]):
     upright, transposed = thumbnails(grey)
     thumbs = {turn: (transposed if turn[0] else upright)[:: turn[1], :: turn[2]] for turn in TURNS}
     hash_of = functools.cache(lambda turn: dhash(thumbs[turn] - RAMP))
+    if np.ptp(upright) < BLANK and is_plain_hash(hash_of(TURNS[0])):
+        return []
     found = []
     for turn in turns:
         across = not turn[0], turn[2], turn[1]  # the columns of a Print are the rows of another
         levels = np.rint(thumbs[turn]).astype(np.uint8).tobytes()
         found.append(Print(hash_of(turn), hash_of(across), levels))
-    is_blank = is_plain_hash(hash_of(TURNS[0])) and np.ptp(upright) < BLANK
-    return [] if is_blank else found
+    return found
 
 
-def turned(image, turn):
+def turned_by(image, turn):
     """Turn an image by the number of one of TURNS."""
     is_transposed, down, across = TURNS[turn]
     image = cv2.transpose(image) if is_transposed else image
     return np.ascontiguousarray(image[::down, ::across])
-
-
-def is_plain(grey):
-    return is_plain_hash(dhash(thumbnails(grey)[0] - RAMP))
 
 
 def is_plain_hash(value):
@@ -1097,14 +989,14 @@ class View:
         """Return the grey of so many pixels or more, if a JPEG has them, which was read reduced."""
         if not self.coded or self.grey.size >= min(least, math.prod(self.size)):
             return self.grey
-        return turned(open_picture(self.path, least=least)[0], self.turn)
+        return turned_by(open_picture(self.path, least=least)[0], self.turn)
 
     def turned(self, turn):
         """Return the View by the number of one of TURNS."""
         if not turn:
             return self
         size = self.size[::-1] if TURNS[turn][0] else self.size
-        return dataclasses.replace(self, image=turned(self.image, turn), size=size, turn=turn)
+        return dataclasses.replace(self, image=turned_by(self.image, turn), size=size, turn=turn)
 
     def __reduce__(self):
         """Be None where a worker's answer is sent: it is larger than the file is read again."""
@@ -1931,7 +1823,7 @@ def coded_of(path):
 
 def have_same_pixels(one, two):
     image, other = (open_picture(each.path, True, math.inf)[0] for each in (one, two))
-    return np.array_equal(turned(image, one.turn), other)
+    return np.array_equal(turned_by(image, one.turn), other)
 
 
 def is_same_picture(one, two):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from conftest import draw, encode, half, hash_of
-from hash_and_search import TURNS, decode, prints, thumbnails, to_grey, turned
+from hash_and_search import TURNS, decode, prints, thumbnails, to_grey, turned_by
 
 
 def prints_of(image, count=1):
@@ -74,10 +74,10 @@ def test_the_prints_of_a_picture_turned_are_those_of_the_turned_picture():
     found = prints_of(image, len(TURNS))
     assert len(found) == 8 and len({(each.row, each.column) for each in found}) == 8
     for number, print_ in enumerate(found):
-        assert bits_apart(print_, prints_of(turned(image, number))[0]) <= 1, number
+        assert bits_apart(print_, prints_of(turned_by(image, number))[0]) <= 1, number
     assert prints_of(image) == found[:1] and prints_of(image, 2) == found[:2]
-    assert (turned(image, 0) == image).all() and (turned(image, 1) == image[:, ::-1]).all()
-    turns = {turned(image, number).tobytes() for number in range(8)}
+    assert (turned_by(image, 0) == image).all() and (turned_by(image, 1) == image[:, ::-1]).all()
+    turns = {turned_by(image, number).tobytes() for number in range(8)}
     upright = {np.rot90(image, number).tobytes() for number in range(4)}
     mirrored = {np.rot90(image[:, ::-1], number).tobytes() for number in range(4)}
     assert turns == upright | mirrored and len(turns) == 8

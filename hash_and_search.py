@@ -667,12 +667,24 @@ def shrunk_to(image, most):
     return shrunk(image, max(1, int(scale * max(image.shape[:2])))) if scale < 1 else image
 
 
-def resized(image, size):
-    """Bring an image to a size (width, height) without aliasing."""
-    scales = [side / whole for side, whole in zip(size, image.shape[1::-1], strict=True)]
-    if min(scales) >= 0.5 and max(scales) < 1:  # in a quarter of INTER_AREA's time
-        return cv2.resize(cv2.GaussianBlur(image, (3, 3), 0.5), size)
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+def resized(image, size, whole=None):
+    """Bring an image to a size (width, height) without aliasing.
+
+    whole is the picture's own size: of a reduced JPEG the last row may be part of a pixel, and what
+    that stretches by half a pixel has another structure.
+    """
+    sides = image.shape[1::-1]
+    if whole:
+        factor = round(whole[0] / sides[0]) or 1
+        exact = [side / factor for side in whole]
+        sides = exact if np.abs(np.subtract(exact, sides)).max() < 1 else sides
+    across, down = (side / length for side, length in zip(size, sides, strict=True))
+    method = cv2.INTER_AREA
+    if min(across, down) >= 0.5 and max(across, down) < 1:  # in a quarter of its time
+        image, method = cv2.GaussianBlur(image, (3, 3), 0.5), cv2.INTER_LINEAR
+    result = cv2.resize(image, None, fx=across, fy=down, interpolation=method)
+    is_so = result.shape[1::-1] == tuple(size)
+    return result if is_so else cv2.resize(image, size, interpolation=method)
 
 
 def to_grey(image):
@@ -944,7 +956,7 @@ def most_pixels():
 
 # With any of these the cache's recipe changes, and so it does with how a file is decoded. Versions
 # of OpenCV set some formats upright differently.
-RECIPE = f"7, OpenCV {cv2.__version__}"
+RECIPE = f"8, OpenCV {cv2.__version__}"
 # "Brighter" means by more than a quarter of a grey level from one column to the next: with less,
 # the noise of JPEG decides on flat ground; half a level costs copies of less contrast.
 RAMP = 0.25 * np.arange(9, dtype=np.float32)
@@ -1912,7 +1924,7 @@ def is_same_picture(one, two):
     scale = LONGER_SIDE / max(smaller)
     scale = scale if scale < 0.95 else 1  # for a few pixels it is not worth the time
     size = tuple(max(1, round(side * scale)) for side in smaller[::-1])
-    greys = resized(one.grey, size), resized(two.grey, size)
+    greys = [resized(each.grey, size, each.size) for each in (one, two)]
     return levels_agree(*greys) and structures_agree(*greys) and colours_agree(one, two)
 
 
@@ -1926,8 +1938,8 @@ def details_agree(one, two):
     most = 4 * CLOSE if pixels > 4 * CLOSE and one.is_flat else CLOSE
     scale = min(1, max(min(0.5, math.sqrt(most / pixels)), LONGER_SIDE / max(smaller)))
     size = tuple(max(1, round(side * scale)) for side in smaller)
-    greys = (each.detailed(FINER * math.prod(size)) for each in (one, two))
-    image, other = (resized(each, size) for each in greys)
+    least = FINER * math.prod(size)
+    image, other = (resized(each.detailed(least), size, each.size) for each in (one, two))
     (mean, spread), (other_mean, other_spread) = mean_and_spread(image), mean_and_spread(other)
     gain = gain_for(spread, other_spread)
     shift = other_mean - gain * mean

@@ -336,9 +336,11 @@ class Listing:
 
     def lone(self, others):
         """Yield a line for each folder, or for those in one, with other files and none searched."""
-        searched = {self.root}
-        for folder in {os.path.dirname(path) for path in self.files}:
-            searched |= {folder, *map(str, pathlib.PurePath(folder).parents)}
+        searched = {os.path.dirname(os.path.join(self.root, ""))}
+        for folder in map(os.path.dirname, self.files):
+            while folder not in searched:
+                searched.add(folder)
+                folder = os.path.dirname(folder)
         endings, beside = collections.defaultdict(set), collections.defaultdict(list)
         for path in others:
             ending = ending_of(path)

@@ -692,8 +692,8 @@ def test_a_library_searched_in_itself_says_so(tree):
     for needles in ("haystack", "haystack/", "haystack/../haystack"):
         done = tree.run(needles=needles)
         assert done.printed == []
-        told = f"[WARN] {needles}: haystack and needles are the same folder; keep one of each two copies"
-        assert done.warned == [told]
+        same = "haystack and needles are the same folder; keep one of each two copies"
+        assert done.warned == [f"[WARN] {needles}: {same}"]
         assert "8 of 8 lacking: 2006" in done.partly
 
 

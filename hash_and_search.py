@@ -1821,13 +1821,11 @@ def media_of(path):
                 yield head[:4] + head[12 + longer * 2 // 3 : DATED[kind] + longer]
                 continue
             file.seek(start)
-            if kind in PLACES:
-                yield file.read(8)
-                start += 8
             for place in range(start, end, 2**20):
                 block = file.read(min(2**20, end - place))
                 if kind in PLACES:
-                    block = np.frombuffer(block, PLACES[kind]).astype(np.int64) - first
+                    places = np.frombuffer(block[8:], PLACES[kind]).astype(np.int64) - first
+                    block = block[:8] + places.tobytes()
                 yield block
 
 
@@ -1852,6 +1850,7 @@ GREY, HAS_COLOUR = 3, 6  # units of Lab: no box of 16 x 16 has more; one box has
 FLAT = 0.35  # of the pixels, within 4 levels of one
 FINER = 2  # times the pixels that are compared, of a reduced JPEG: its own decoder's sharpen
 DIFFERENT = 50  # grey levels, in a window of the second look; copies have 6, in the median
+SHARP = 0.8  # of what stands out in the needle, or less, tells a blurred or an enlarged copy
 VITAL = {"video", SECOND}  # a needle is missing if the library has its picture without these
 SHOT = 60  # seconds: pictures that are nearer, and not of one time, are two shots of a burst
 
@@ -1867,12 +1866,13 @@ def look(path, *others, turns, view=None):
     for place, (other_path, turn) in enumerate(zip(others, turns, strict=True)):
         try:
             other = view_of(other_path, FINER * min(CLOSE, math.prod(needle.size) // 4))
-            if not shows_the_same(needle.turned(turn), other):
+            shown = needle.turned(turn)
+            if not shows_the_same(shown, other):
                 continue
         except Exception as error:  # it could be read when it was hashed
             trouble = f"cannot read {other_path}: {reason(error)}"
             continue
-        seen.append([place, *other.size, lacking(needle, other)])
+        seen.append([place, *other.size, lacking(shown, other)])
         if not seen[-1][-1]:
             break
     seen.sort(key=lambda each: (each[-1] in VITAL, each[-1] > ""))
@@ -2042,7 +2042,25 @@ def lacking(needle, other):
     most, others = (np.abs(each.colours[:2]).max() for each in (needle, other))
     if most >= HAS_COLOUR and others <= GREY:
         return "colours"
+    if is_less_sharp(needle, other):
+        return "sharpness"
     return "date" if needle.times and not other.times else ""
+
+
+def is_less_sharp(needle, other):
+    """Whether in a View of the needle's size far less stands out from one pixel to the next.
+
+    Of 1,818 ordinary copies the least sharp has 0.88 of that; those blurred by a 300th of their
+    height have 0.62 at most, and those enlarged from a quarter of their width 0.77.
+    """
+    size, facts = min(needle.grey.shape, other.grey.shape)[::-1], []
+    for view in (needle, other):
+        smooth = cv2.GaussianBlur(resized(view.grey, size), (3, 3), 0)
+        fine = cv2.norm(cv2.absdiff(smooth, cv2.blur(smooth, (3, 3))))
+        facts.append((fine, mean_and_spread(smooth)[1]))
+    (fine, spread), (other_fine, other_spread) = facts
+    is_less = fine**2 > smooth.size and other_fine * spread < SHARP * fine * other_spread
+    return is_less and 9 * math.prod(other.size) <= 10 * math.prod(needle.size)
 
 
 # ------------------------------------------------------------------------------------------------
@@ -2054,7 +2072,7 @@ LEFT_OUT_SHOWN = 500  # lines of what is left out on the page
 FOUND_SHOWN = 2000  # found ones on the page: a browser opens it within three seconds
 COLUMNS = "status distance match pixels match_pixels lookalike reason bytes modified".split()
 # {what a match lacks: what is said of it}; of all else that it is without its date, and so on
-LACKING = {"pixels": "smaller", "colours": "only in grey"}
+LACKING = {"pixels": "smaller", "colours": "only in grey", "sharpness": "less sharp"}
 
 
 class Directory(typing.NamedTuple):

@@ -1986,7 +1986,9 @@ def totals_of(results):
         totals += f" {hidden:,} more that are found stand in a table only (--report table.csv)."
     sideways = sum(finding.turn > 0 for finding in results.all_of("missing"))
     if sideways and not results.args.rotated:
-        totals += f" {sideways:,} look like turned or mirrored copies; --rotated finds those."
+        totals += (
+            f" {sideways:,} look like turned or mirrored copies; <kbd>--rotated</kbd> finds those."
+        )
     return totals
 
 
@@ -2160,11 +2162,12 @@ PAGE = string.Template("""<!DOCTYPE html>
   table { border-collapse: collapse; margin: 1rem 0 }
   td, th { text-align: right; padding: .1rem .3rem; border-bottom: 1px solid #8884 }
   td:first-child, th:first-child { text-align: left } th { overflow-wrap: normal; font-size: .8rem }
+  @media (max-width: 40rem) { th + th { writing-mode: vertical-rl } }
   body:has(#only:checked) :is(.whole, section > details, tr.whole) { display: none }
   ul { list-style: none; padding: 0; display: grid; gap: 1rem; grid-auto-flow: dense;
        grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)) }
-  section, li { content-visibility: auto; contain-intrinsic-size: auto 16rem }
-  li { display: flex; gap: .5rem; padding: .5rem; border: 1px solid #8886; border-radius: .5rem;
+  section, ul > li { content-visibility: auto; contain-intrinsic-size: auto 16rem }
+  ul > li { display: flex; gap: .5rem; padding: .5rem; border: 1px solid #8886; border-radius: .5rem;
        border-left: .4rem solid #3a8a4d; break-inside: avoid }
   @media (min-width: 48rem) { li:has(figure + figure) { grid-column: span 2 } }
   li.missing, li.unreadable { border-left-color: #d1443c }
@@ -2173,6 +2176,8 @@ PAGE = string.Template("""<!DOCTYPE html>
   img, .none { display: block; width: 100%; height: 11rem; object-fit: contain;
                background: #8882; font-size: .8rem }
   .none { box-sizing: border-box; padding: 1rem; text-align: center; height: 4rem }
+  .box { padding: .5rem .8rem; border: 1px solid #c98a00; border-radius: .5rem }
+  .box ol { margin: .5rem 0 0; padding: 0; list-style: none } kbd { white-space: nowrap }
   details { margin: .5rem 0 } small { opacity: .8 } .made { margin-top: 2rem }
 </style>
 <main>

@@ -543,11 +543,11 @@ def test_what_looks_turned_is_counted_with_advice(tree):
     for seed in range(3):
         put(tree.needles / "x" / f"{seed}.jpg", np.ascontiguousarray(draw(seed)[:, ::-1]))
     put(tree.needles / "x" / "new.jpg", draw(50))
-    advice = " 3 look like turned or mirrored copies; --rotated finds those."
+    advice = " 3 look like turned or mirrored copies; <kbd>--rotated</kbd> finds those."
     tree.run("--report", "page.html")
     assert advice in (tree.path / "page.html").read_text(encoding="utf-8")
     tree.run("--report", "page.html", "--rotated")
-    assert "--rotated finds" not in (tree.path / "page.html").read_text(encoding="utf-8")
+    assert "mirrored copies" not in (tree.path / "page.html").read_text(encoding="utf-8")
 
 
 def lifelike(tree):
@@ -925,6 +925,24 @@ def test_a_folder_has_its_whole_path_to_copy_and_a_link(gallery, browser):
     links = browser.run("return [...document.querySelectorAll('figure a')].map(each => each.href)")
     assert (gallery.needles / "many" / "raw without.cr2").as_uri() in links
     assert (gallery.path / "haystack" / "small.jpg").as_uri() in links
+
+
+def test_no_name_is_broken_inside_a_word_on_a_narrow_screen(gallery, browser):
+    for number, name in enumerate(("1999 Norway in winter", "Grandmother", "DCIM/100CANON")):
+        put(gallery.needles / name / "a.nef", RAW[number:])
+    assert gallery.run("--report", "page.html").status == 0
+    browser.load(gallery.page, 400)
+    broken = browser.run(
+        "return [...document.querySelectorAll('td a')].filter(link => {"
+        " const words = link.textContent.split(/[ /]/), range = document.createRange();"
+        " let place = 0;"
+        " return words.some(word => {"
+        "  range.setStart(link.firstChild, place); place += word.length;"
+        "  range.setEnd(link.firstChild, place); place += 1;"
+        "  return range.getClientRects().length > 1 }) }).map(link => link.textContent)"
+    )
+    assert broken == []
+    assert len(browser.visible("td a")) == 7
 
 
 @pytest.mark.parametrize("width", [1200, 400])

@@ -93,6 +93,7 @@ def test_the_summary_names_both_sides_and_what_the_library_cannot_read(tree):
         "[INFO] old stuff against the library haystack, more "
         "(13 photographs and videos, 5 of them unreadable):",
         "[INFO] 1 photographs and videos: 1 found, 0 missing",
+        "[INFO] left out: unreadable in the library (5)",
         "[INFO] the library lacks nothing of what was searched",
     ]
     assert "and 2 more that can't be read; --report lists them" in done.err
@@ -188,7 +189,8 @@ def test_what_is_better_than_in_the_library_is_lacking_everywhere(tree):
     assert "10 found, 0 missing, 10 better here, 1 unreadable." in page  # as on stderr
     assert re.findall("<h2>(.*?)</h2>", page) == ["originals", "needles", "found"]
     assert re.findall("<section[^>]*>", page)[:2] == ['<section id="f0">', '<section id="f1">']
-    assert "0 of 10 found, 10 better here than in the library: " in page
+    assert "10 of 10 lacking: " in page
+    assert page.count("<b>better</b> here than in the library: its copy has 320 x 240, ") == 10
     copied = tree.run("--copy-missing", "to", "--exit-code", haystack=("haystack", "to"))
     assert len([*(tree.path / "to" / "originals").iterdir()]) == 10 and copied.status == 1
 
@@ -498,16 +500,17 @@ def test_what_is_left_out_stands_in_a_box_above_the_table_of_folders(leftovers):
     )
     assert box.end() < leftovers.page.index("<table>")
     numbers = {"cannot be listed (2)", "other file (2)", "trash or previews (1)", "archive (1)",
-               "hidden (1)", "excluded (1)", "link to a folder (1)"}  # fmt: skip
+               "hidden (1)", "excluded (1)", "link to a folder (1)",
+               "unreadable in the library (2)"}  # fmt: skip
     summary = box[1].removeprefix("left out: ").split(", ")
-    assert {*summary} == {*numbers, "unreadable in the library (2)"}
+    assert {*summary} == numbers
     lines = [html.unescape(line) for line in re.findall("<li>([^<]*)", box[2])]
     for path, why in LEFT_OUT.items():
         folder = os.path.dirname(path).removeprefix("needles/")
-        count = " (2)" if why == "other file" else ""
+        count = " (2)" if why == "other file" else " (1)"
         assert f"{folder}: {why}{count}" in lines
     assert any(line.startswith("haystack/bad: in the library: not an image") for line in lines)
-    assert "haystack/bad: in the library: the file is empty" in lines
+    assert "haystack/bad: in the library: the file is empty (1)" in lines
     assert lines[-1] == "old: other file (2)" and len(lines) == len(LEFT_OUT) + 1
     (told,) = (line for line in told_of(leftovers.done) if line.startswith("left out: "))
     assert {*told.removeprefix("left out: ").split(", ")} == numbers
@@ -807,9 +810,9 @@ def test_a_caption_says_what_there_is_to_know(gallery):
         assert re.search(rf"\n2014-12-24 18:03,? {shown}$", caption), name
     said = {name: caption.partition("\n")[0] for name, (caption, _) in captions.items()}
     others = {name: beside for name, (_, beside) in captions.items()}
-    smaller = "library copy is smaller: 320 x 240 (this one 640 x 480)"
-    assert said["whole.jpg"] == f"better: {smaller}"
-    assert said["colours.jpg"] == "better: only in grey in the library"
+    smaller = "its copy has 320 x 240, this one 640 x 480"
+    assert said["whole.jpg"] == f"better here than in the library: {smaller}"
+    assert said["colours.jpg"] == "better here than in the library: its copy is only in grey"
     assert others["whole.jpg"] == ["small.jpg\nthe same picture, in haystack"]
     assert others["1.jpg"] == [f"1.jpg\nthe same picture, in {folder}"]
     assert others["2.jpg"] == [f"2.jpg\nthe same bytes, in {folder}"]
@@ -915,7 +918,7 @@ def test_a_folder_has_its_whole_path_to_copy_and_a_link(gallery, browser):
         " each.querySelector('h2').textContent, each.querySelector('p code').textContent,"
         " each.querySelector('p a').href, each.querySelector('p').textContent.split(':')[0]])"
     )
-    part = {"few": "1 of 3 found", "better": "0 of 2 found, 2 better here than in the library"}
+    part = {"few": "2 of 3 lacking", "better": "2 of 2 lacking", "all found": "0 of 2 lacking"}
     assert [each[0] for each in shown] == ["many", "better", "few", "all found"]
     for name, path, link, summary in shown:
         assert path == str(gallery.needles / name)

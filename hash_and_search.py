@@ -193,7 +193,7 @@ TRASH = re.compile(
     r"|\.photoprism|\.sync/archive|_gsdata_/_saved_|\.cache/thumbnails)",
     re.IGNORECASE | re.DOTALL,
 )
-IMMICH = {"thumbs", "encoded-video"}, {"upload", "library"}  # the first are previews beside these
+IMMICH = {"thumbs", "encoded-video"}, {"upload", "library"}  # previews, and what is beside them
 # Why something is not searched: files that are none of KINDS, and files of the other sorts.
 OTHER, EXCLUDED, HIDDEN = "other file", "excluded", "hidden"
 ARCHIVE = "archive, in which nothing is searched; unpack it"
@@ -382,11 +382,9 @@ def list_all(args):
 
 def is_trash(path, beside):
     """Whether a folder is one that empties itself, or has previews; beside are its neighbours."""
-    above, name = os.path.split(path)
-    previews, originals = IMMICH
-    if name in previews and originals & beside:
-        return True
-    return bool(TRASH.fullmatch(f"{os.path.basename(above)}/{name}"))
+    (above, name), (previews, originals) = os.path.split(path), IMMICH
+    is_preview = name in previews and originals & beside
+    return bool(is_preview or TRASH.fullmatch(f"{os.path.basename(above)}/{name}"))
 
 
 def is_apple_double(path):
@@ -2075,46 +2073,20 @@ COLUMNS = "status distance match pixels match_pixels lookalike reason bytes modi
 LACKING = {"pixels": "smaller", "colours": "only in grey", "sharpness": "less sharp"}
 
 
-class Directory(typing.NamedTuple):
+class Directory:
     """One folder of the needles, and what became of the files right inside it."""
 
-    name: str
-    path: str
-    findings: list  # none where the folder can't be listed
-
-    def count(self, *statuses):
-        return sum(finding.status in statuses for finding in self.findings)
-
-    @property
-    def found(self):
-        return self.count("found", "better")
-
-    @property
-    def lacking(self):
-        return self.count(*LACKED)
-
-    @property
-    def is_lacking(self):
-        return self.lacking > 0 or not self.findings
-
-    @property
-    def urgency(self):
-        """What sorts folders: those that can't be listed, then those that lack most."""
-        return bool(self.findings), -self.lacking, self.name
-
-    @property
-    def line(self):
-        if not self.findings:
-            return f"cannot be listed: {self.name}"
-        return f"{self.lacking:,} of {len(self.findings):,} lacking: {self.name}"
-
-    @property
-    def summary(self):
-        if not self.findings:
-            return "cannot be listed"
-        better = self.count("better")
-        more = f", {better} better here than in the library" if better else ""
-        return f"{self.count('found')} of {len(self.findings)} found{more}"
+    def __init__(self, name, path, findings):
+        """Count the findings, of which there are none where the folder can't be listed."""
+        self.name, self.path, self.findings = name, path, findings
+        self.counts = collections.Counter(finding.status for finding in findings)
+        self.found = self.counts["found"] + self.counts["better"]
+        self.lacking = sum(self.counts[status] for status in LACKED)
+        self.is_lacking = self.lacking > 0 or not findings
+        self.urgency = bool(findings), -self.lacking, name  # what is unknown goes first
+        self.summary = f"{self.lacking:,} of {len(findings):,} lacking"
+        if not findings:
+            self.summary = "cannot be listed"
 
 
 def by_directory(findings, needles):
@@ -2122,8 +2094,8 @@ def by_directory(findings, needles):
     folders = {path: [] for path in needles.unlisted}
     for finding in sorted(findings):
         folders.setdefault(os.path.dirname(finding.path), []).append(finding)
-    # Two may go by one name, root's and another's.
-    return sorted(Directory(needles.name_of(path), path, each) for path, each in folders.items())
+    names = sorted((needles.name_of(path), path) for path in folders)  # two may have one name
+    return [Directory(name, path, folders[path]) for name, path in names]
 
 
 class Results:
@@ -2178,7 +2150,12 @@ def tell_what_is_lacking(directories, args):
     hold = "folder holds" if len(directories) == 1 else "folders hold"
     tell(f"{len(directories):,} {hold} what the library lacks, {which}:")
     report = (args.report or ["--report page.html"])[0]
-    tell_some(tell, [f"  {each.line}" for each in directories], SHOWN, f"; {report} shows all")
+    tell_some(
+        tell,
+        [f"  {each.summary}: {each.name}" for each in directories],
+        SHOWN,
+        f"; {report} shows all",
+    )
     hints = [] if args.report else ["--report page.html shows them"]
     hints += [] if args.copy_missing else ["--copy-missing FOLDER copies what is lacking"]
     if hints:
@@ -2186,9 +2163,9 @@ def tell_what_is_lacking(directories, args):
 
 
 def left_out_in_numbers(results):
-    """Return how much is left out, by reason; what the library can't read is told elsewhere."""
-    reasons = (re.split("[,:]", each.left_out)[0] for _, each in results.left_out)
-    counts = collections.Counter(filter(None, reasons)).most_common()
+    """Return how much is left out, by reason."""
+    reasons = (each.left_out or "unreadable in the library" for _, each in results.left_out)
+    counts = collections.Counter(re.split("[,:]", why)[0] for why in reasons).most_common()
     return ", ".join(f"{why} ({count:,})" for why, count in counts)
 
 
@@ -2255,17 +2232,9 @@ def table_report(results):
 
 def cells_of(finding):
     """Return what the table has of a finding, in the order of COLUMNS."""
-    return [
-        finding.status,
-        finding.bits,
-        finding.match,
-        in_pixels(finding.size),
-        in_pixels(finding.match_size),
-        finding.lookalike,
-        words_for(finding),
-        finding.bytes,
-        dated(finding.time),
-    ]
+    sizes = in_pixels(finding.size), in_pixels(finding.match_size)
+    found = [finding.status, finding.bits, finding.match, *sizes, finding.lookalike]
+    return [*found, words_for(finding), finding.bytes, dated(finding.time)]
 
 
 def words_for(finding):
@@ -2304,38 +2273,29 @@ def page_report(results):
 
 
 def totals_of(results):
+    """What the page says of all needles, as stderr does, and of what it does not show."""
     totals = f"{len(results.all_of()):,} photographs and videos: {in_numbers(results)}."
     if (hidden := len(results.all_of("found")) - FOUND_SHOWN) > 0:
         totals += f" {hidden:,} more that are found stand in a table only (--report table.csv)."
     sideways = sum(finding.turn > 0 for finding in results.all_of("missing"))
     if sideways and not results.args.rotated:
-        totals += f" {sideways:,} look like turned or mirrored copies; --rotated finds those."
+        copies = f"{sideways:,} look like turned or mirrored copies"
+        totals += f" {copies}; <kbd>--rotated</kbd> finds those."
     return totals
 
 
 def left_out_box(results):
     """A box that says what is not searched, and where; nothing if there is none."""
-    places = collections.Counter(
-        (each.left_out or each.problem, name) for name, each in results.left_out
-    )
-    if not places:
-        return ""
-    damaged = len(results.haystack.unreadable)
-    parts = [left_out_in_numbers(results)] + [f"unreadable in the library ({damaged:,})"] * (
-        damaged > 0
-    )
-    lines = [
-        f"<li>{escaped(name)}: {escaped(why)}{f' ({count:,})' if count > 1 else ''}"
-        for (why, name), count in sorted(
-            places.items(), key=lambda each: (each[0][0] == OTHER, each)
-        )
-    ]
+    places = collections.Counter()
+    for name, each in results.left_out:
+        place = escaped(f"{name}: {each.left_out or each.problem}")
+        places[each.left_out == OTHER, place] += 1  # those last
+    lines = [f"<li>{place} ({count:,})" for (_, place), count in sorted(places.items())]
     if (more := len(lines) - LEFT_OUT_SHOWN) > 0:
         lines[LEFT_OUT_SHOWN:] = [f"<li>and {more:,} more; --report table.csv shows all"]
-    return (
-        f"<details class=box{' open' if len(lines) <= SHOWN else ''}><summary>left out: "
-        f"{', '.join(filter(None, parts))}</summary><ol>{''.join(lines)}</ol></details>"
-    )
+    head = f"<summary>left out: {left_out_in_numbers(results)}</summary>"
+    is_open = " open" if len(lines) <= SHOWN else ""
+    return f"<details class=box{is_open}>{head}<ol>{''.join(lines)}</ol></details>" if lines else ""
 
 
 class Page:
@@ -2354,7 +2314,7 @@ class Page:
     def row(self, number, directory):
         """One row of the table of folders."""
         name = f'<a href="#f{number}">{escaped(directory.name)}</a>'
-        counts = "".join(f"<td>{directory.count(status) or ''}" for status in self.columns)
+        counts = "".join(f"<td>{directory.counts[status] or ''}" for status in self.columns)
         return f"<tr{'' if directory.is_lacking else ' class=whole'}><td>{name}{counts}"
 
     def section(self, number, directory):
@@ -2397,11 +2357,13 @@ class Page:
 
 def caption_of(finding):
     """What the page says below a needle: its status and why, its date and size."""
-    words = words_for(finding)
+    text, words = f"<b>{finding.status}</b>", words_for(finding)
+    if finding.status == "better":
+        text, words = "<b>better</b> here than in the library", f"its copy is {words}"
     if finding.lacks == "pixels":
-        sizes = (in_pixels(each, "{} x {}") for each in (finding.match_size, finding.size))
-        words = "library copy is smaller: {} (this one {})".format(*sizes)
-    text = f"<b>{finding.status}</b>{': ' if words else ''}{escaped(words)}"
+        sizes = (in_pixels(size, "{} x {}") for size in (finding.match_size, finding.size))
+        words = "its copy has {}, this one {}".format(*sizes)
+    text += f": {escaped(words)}" if words else ""
     if finding.twin:
         text += f"; the same file also in {escaped(os.path.dirname(finding.twin))}"
     return f"{text}<br>{dated(finding.time)}, {in_bytes(finding.bytes)}"
@@ -2483,12 +2445,13 @@ PAGE = string.Template("""<!DOCTYPE html>
   table { border-collapse: collapse; margin: 1rem 0 }
   td, th { text-align: right; padding: .1rem .3rem; border-bottom: 1px solid #8884 }
   td:first-child, th:first-child { text-align: left } th { overflow-wrap: normal; font-size: .8rem }
+  @media (max-width: 40rem) { th + th { writing-mode: vertical-rl } }
   body:has(#only:checked) :is(.whole, section > details, tr.whole) { display: none }
   ul { list-style: none; padding: 0; display: grid; gap: 1rem; grid-auto-flow: dense;
        grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)) }
-  section, li { content-visibility: auto; contain-intrinsic-size: auto 16rem }
-  li { display: flex; gap: .5rem; padding: .5rem; border: 1px solid #8886; border-radius: .5rem;
-       border-left: .4rem solid #3a8a4d; break-inside: avoid }
+  section, ul > li { content-visibility: auto; contain-intrinsic-size: auto 16rem }
+  ul > li { display: flex; gap: .5rem; padding: .5rem; border: 1px solid #8886;
+       border-radius: .5rem; border-left: .4rem solid #3a8a4d; break-inside: avoid }
   @media (min-width: 48rem) { li:has(figure + figure) { grid-column: span 2 } }
   li.missing, li.unreadable { border-left-color: #d1443c }
   li.better { border-left-color: #c98a00 }
@@ -2496,6 +2459,8 @@ PAGE = string.Template("""<!DOCTYPE html>
   img, .none { display: block; width: 100%; height: 11rem; object-fit: contain;
                background: #8882; font-size: .8rem }
   .none { box-sizing: border-box; padding: 1rem; text-align: center; height: 4rem }
+  .box { padding: .5rem .8rem; border: 1px solid #c98a00; border-radius: .5rem }
+  .box ol { margin: .5rem 0 0; padding: 0; list-style: none } kbd { white-space: nowrap }
   details { margin: .5rem 0 } small { opacity: .8 } .made { margin-top: 2rem }
 </style>
 <main>
@@ -2889,7 +2854,9 @@ def parse_arguments(arguments=None):
     add("--version", action="store_true", help="print the versions of the script and its packages")
     # fmt: on
     if "--version" in (sys.argv[1:] if arguments is None else arguments):  # alone, too
-        print(package_versions())
+        heif = getattr(pillow_heif(), "__version__", "none")
+        packages = f"OpenCV {cv2.__version__}, NumPy {np.__version__}, pillow-heif {heif}"
+        print(f"hash_and_search {VERSION}, Python {sys.version.split()[0]}, {packages}")
         raise SystemExit(0)
     return checked_arguments(parser.parse_args(arguments))
 
@@ -2912,8 +2879,13 @@ def checked_arguments(args):
     if len(args.needles) > 1:
         end("name one --needles directory per run, or one that holds them all")
     (args.needles,) = args.needles
-    if args.copy_missing == "":
-        end("--copy-missing wants the name of a folder")
+    for option, value in {"--copy-missing": args.copy_missing, "--cache": args.cache}.items():
+        if value == "":
+            end(f"{option} wants a name")
+    if args.jobs is not None and not 1 <= args.jobs <= 1024:
+        end(f"--jobs takes a number from 1 to 1024, not {args.jobs}")
+    if args.rotated and args.article:
+        end("--rotated and --article don't go together")
     if args.copy_missing:
         check_copy_folder(args)
     for root in (*args.haystack, args.needles):
@@ -2922,12 +2894,6 @@ def checked_arguments(args):
             if '"' in root:
                 advice = " without a backslash before a quotation mark"
             end(f"{root} is not a directory; name one that exists{advice}")
-    if args.jobs is not None and not 1 <= args.jobs <= 1024:
-        end(f"--jobs takes a number from 1 to 1024, not {args.jobs}")
-    if args.cache == "":
-        end("--cache wants the name of a file")
-    if args.rotated and args.article:
-        end("--rotated and --article don't go together")
     for path in args.report:
         check_report(path, args.cache)
     return args
@@ -2957,8 +2923,8 @@ def is_report(path):
     """Whether a file is empty, or begins as a report with its ending does. Raises OSError."""
     with open(path, "rb") as file:
         start = file.read(2**16).removeprefix(b"\xef\xbb\xbf")
-    if ending_of(path) == ".txt":
-        return not start or kind_of_needle(os.fsdecode(start.partition(b"\n")[0])) is not None
+    if start and ending_of(path) == ".txt":
+        return kind_of_needle(os.fsdecode(start.partition(b"\n")[0])) is not None
     begins = "needle,directory," if ending_of(path) == ".csv" else PAGE.template.partition("$")[0]
     return not start or start.startswith(begins.encode())
 
@@ -2973,14 +2939,6 @@ def check_copy_folder(args):
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         end(f"cannot make --copy-missing {args.copy_missing}: {error.strerror}")
-
-
-def package_versions():
-    heif = pillow_heif()
-    return (
-        f"hash_and_search {VERSION}, Python {sys.version.split()[0]}, OpenCV {cv2.__version__}, "
-        f"NumPy {np.__version__}, pillow-heif {heif.__version__ if heif else 'none'}"
-    )
 
 
 def printable(text):

@@ -517,7 +517,7 @@ def test_a_run_writes_about_forty_lines_whatever_lies_in_the_backup(tree):
             os.symlink("..", tree.needles / "links" / f"{number}")
             os.symlink("..", tree.path / "haystack" / f"{number}" / "link")
     done = tree.run("--report", "list.txt")
-    assert done.err.count("\n") <= 42
+    assert done.err.count("\n") <= 45
     assert "and 580 more; list.txt shows all" in done.err
 
 
@@ -550,9 +550,9 @@ def test_trash_in_a_haystack_counts_for_nothing_and_is_told(tree):
 
 def test_what_empties_itself_counts_for_nothing(tree):
     names = """RECYCLER Recycled .recycle @Recycle .Recycle.Bin .dtrash Trash files_trashbin
-        RecycleBin .snapshots .snapshot .zfs #snapshot @snapshot ~snapshot .dropbox.cache .sync/Archive
-        .globalTrash .SyncTrash .SyncArchive _gsdata_/_saved_ Papierkorb Corbeille .photoprism
-        .cache/thumbnails""".split()
+        RecycleBin .snapshots .snapshot .zfs #snapshot @snapshot ~snapshot .dropbox.cache
+        .sync/Archive .globalTrash .SyncTrash .SyncArchive _gsdata_/_saved_ Papierkorb Corbeille
+        .photoprism .cache/thumbnails""".split()
     for name in (*names, "Deleted Items", "Recently Deleted", "line\nbreak/.sync/Archive"):
         put(tree.path / "haystack" / "deep" / name / "files" / "a.jpg", draw(50))
         put(tree.path / "haystack" / "deep" / name / "files" / "a.mov", VIDEO)
@@ -613,7 +613,8 @@ def test_photographs_without_a_known_ending_are_looked_into(tree):
     avif = b"\0\0\0\x1cftypavif" + RAW[:500]
     contents = {
         "ab/3d0d7e5f": draw(50), "ab/f0012345": encode(draw(51), ".png"),
-        "ab/a.jpg_original": draw(52), "ab/a.JPG.bak": draw(53), "ab/a.jpg~": draw(54), "ab/a.tmp": encode(draw(55), ".webp"),
+        "ab/a.jpg_original": draw(52), "ab/a.JPG.bak": draw(53), "ab/a.jpg~": draw(54),
+        "ab/a.tmp": encode(draw(55), ".webp"),
         "ab/bmp": encode(draw(56), ".bmp"), "ab/tif": encode(draw(57), ".tif"), "ab/avif": avif,
         "ab/gif": b"GIF89a broken", "ab/heic": heic(draw(58)), "ab/mov": VIDEO,
         "ab/mp4": b"\0\0\0\x18ftypmp42" + RAW,

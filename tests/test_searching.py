@@ -465,7 +465,7 @@ def test_what_the_library_has_only_in_grey(tree):
     assert {row["status"] for row in rows.values()} == {"found"}
 
 
-def test_a_lesser_match_is_passed_over_for_one_that_is_not(tree):
+def test_a_smaller_match_is_passed_over_for_one_that_is_not(tree):
     image = things(30)
     put(tree.path / "haystack" / "a" / "small.png", half(image))
     put(tree.path / "haystack" / "a" / "grey.png", cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))

@@ -388,6 +388,159 @@ def screen_copies(image):
 
 
 # ------------------------------------------------------------------------------------------------
+# Papers, screens and panoramas that differ in little: of one template, long, pale or dim
+# ------------------------------------------------------------------------------------------------
+
+
+def digits(rng, count):
+    return "".join(map(str, rng.integers(0, 10, count)))
+
+
+def amount(rng):
+    return f"{rng.integers(1, 2000)}.{rng.integers(0, 100):02}"
+
+
+def invoice(template, seed, month=1, scale=1):
+    """An invoice: greyscale uint8 (1754, 1240) of 150 dpi, or scale times as large.
+
+    Another seed has another number, date and amounts; another month two other digits.
+    """
+    fixed, rng = (np.random.default_rng([300, *each]) for each in ((template,), (template, seed)))
+    page = np.full((1754 * scale, 1240 * scale), 252, np.uint8)
+
+    def put(text, left, base, size=0.8, thick=2):
+        write(page, text, (left * scale, base * scale), size * scale, thick * scale)
+
+    put(f"{fixed.choice(WORDS)} & {fixed.choice(WORDS)} Ltd".title(), 100, 150, 1.8, 4)
+    put(" ".join(fixed.choice(WORDS, 5)), 100, 210, 0.6, 1)
+    put(f"Invoice {digits(rng, 6)}", 100, 420, 1.2, 3)
+    put(f"{rng.integers(10, 29)}.{month:02}.2024", 900, 420)
+    rows = int(fixed.integers(5, 10))
+    for row in range(rows):
+        put(f"{row + 1}  {' '.join(fixed.choice(WORDS, 3))}", 100, 560 + row * 60)
+        put(amount(rng), 980, 560 + row * 60)
+    put(f"Total  {amount(rng)}", 850, 620 + rows * 60, 1.0, 3)
+    put(" ".join(fixed.choice(WORDS, 9)), 100, 1660, 0.5, 1)
+    return page
+
+
+def spreadsheet(seed, rows=26, columns=17):
+    """A screenshot of a spreadsheet of 442 numbers: greyscale uint8 (1080, 1920)."""
+    rng = np.random.default_rng([301, seed])
+    screen = np.full((1080, 1920), 255, np.uint8)
+    screen[:110] = 70
+    for row in range(rows + 1):
+        base = 150 + row * 34
+        cv2.line(screen, (0, base + 10), (1919, base + 10), 215, 1)
+        for column in range(columns):
+            text = f"{chr(65 + column)}" if not row else amount(rng)
+            write(screen, text, (60 + column * 108, base), 0.5, 1)
+    for column in range(columns + 1):
+        cv2.line(screen, (50 + column * 108, 110), (50 + column * 108, 1079), 215, 1)
+    return screen
+
+
+def ledger(seed, rows=45):
+    """A printed table of up to 60 rows and five columns: greyscale uint8 (1754, 1240)."""
+    rng = np.random.default_rng([302, seed])
+    page = np.full((1754, 1240), 250, np.uint8)
+    write(page, "Readings of the meters", (100, 110), 1.3, 3)
+    step = 1540 / rows
+    for row in range(rows):
+        base = round(180 + row * step)
+        write(page, f"{row + 1:02}", (100, base), 0.6, 1)
+        for column in range(5):
+            write(page, digits(rng, 6), (240 + column * 190, base), step / 48, 1)
+        cv2.line(page, (90, base + 7), (1150, base + 7), 200, 1)
+    return page
+
+
+def receipt(seed, lines=180):
+    """A long till receipt: greyscale uint8 (32 a line and 200, 600)."""
+    fixed, rng = np.random.default_rng(303), np.random.default_rng([303, seed])
+    strip = np.full((200 + 32 * lines, 600), 245, np.uint8)
+    write(strip, "CORNER SHOP", (150, 90), 1.4, 4)
+    for line in range(lines):
+        write(strip, " ".join(fixed.choice(WORDS, 2)), (30, 180 + line * 32), 0.7, 1)
+        write(strip, f"{amount(rng):>8}", (430, 180 + line * 32), 0.7, 1)
+    return strip
+
+
+def long_chat(seed, count=60):
+    """A chat that was scrolled while it was photographed: BGR uint8 (135 a message, 720, 3)."""
+    rng = np.random.default_rng([304, seed])
+    image = np.full((135 * count, 720, 3), PAPER, np.uint8)
+    for row in range(count):
+        top, left = 135 * row + 15, 40 if row % 2 else 180
+        colour = (225, 215, 205) if row % 2 else (235,) * 3
+        cv2.rectangle(image, (left, top), (left + 500, top + 105), colour, -1)
+        for line in (45, 88):
+            text = " ".join(rng.choice(LANGUAGES["English"], 3))[:26]
+            place = left + 22, top + line
+            cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.9, INK, 2, cv2.LINE_AA)
+    return image
+
+
+def panorama(seed, width=20000, height=500):
+    """Hills, and before them walkers, who are others with every seed: BGR uint8."""
+    fixed, rng = np.random.default_rng(305), np.random.default_rng([305, seed])
+    heights = fixed.uniform(0.3, 0.6, width // 500 + 1)
+    edge = np.interp(np.arange(width), np.linspace(0, width, len(heights)), heights) * height
+    down = np.arange(height)[:, None]
+    level = np.where(down < edge, 230 - 60 * down / height, 60 + 80 * down / height)
+    image = clipped(level[..., None] * [1.0, 0.95, 0.85])
+    grain = fixed.integers(0, 25, (height, width, 1)).astype(np.uint8)
+    image = cv2.GaussianBlur(cv2.add(image, np.repeat(grain, 3, 2)), (0, 0), 1)
+    for _ in range(60):
+        left, top = int(rng.integers(0, width - 40)), int(rng.integers(height // 2, height - 70))
+        colour = rng.integers(0, 256, 3).tolist()
+        cv2.ellipse(image, (left + 12, top + 35), (12, 28), 0, 0, 360, colour, -1, cv2.LINE_AA)
+        cv2.circle(image, (left + 12, top), 9, (120, 150, 190), -1, cv2.LINE_AA)
+    return image
+
+
+def letter(seed):
+    """Pale writing beside a dark letterhead: greyscale uint8 (1754, 1240)."""
+    rng = np.random.default_rng([306, seed])
+    page = np.full((1754, 1240), 250, np.uint8)
+    page[:, :330] = 35
+    cv2.putText(page, "MILL", (40, 200), cv2.FONT_HERSHEY_SIMPLEX, 3, 235, 9, cv2.LINE_AA)
+    for row in range(26):
+        text = " ".join(rng.choice(WORDS, 6))[:34]
+        cv2.putText(page, text, (380, 260 + row * 52), cv2.FONT_HERSHEY_SCRIPT_COMPLEX, 1.1, 190, 2)
+    return page
+
+
+def dimmed(image, times):
+    """A picture at dusk: its levels divided by 2, 4 or 8."""
+    return cv2.convertScaleAbs(image, alpha=1 / times)
+
+
+def cut_out(image, seed):
+    """A BGR picture, all but a rounded part of it transparent: BGRA."""
+    rng, (high, wide) = np.random.default_rng([307, seed]), image.shape[:2]
+    outline = np.zeros((high, wide), np.uint8)
+    for _ in range(3):
+        place = int(rng.uniform(0.25, 0.75) * wide), int(rng.uniform(0.25, 0.75) * high)
+        size = int(rng.uniform(0.1, 0.3) * wide), int(rng.uniform(0.1, 0.3) * high)
+        cv2.ellipse(outline, place, size, 0, 0, 360, 255, -1, cv2.LINE_AA)
+    return np.dstack([image, outline])
+
+
+def paper_copies(image):
+    """Yield six kinds of copy of a paper, a screen or a panorama."""
+    high, wide = image.shape[:2]
+    scale = min(1, 1600 / max(high, wide))
+    yield "JPEG quality 60", encode(image, quality=60)
+    yield "JPEG quality 30", encode(image, quality=30)
+    yield "half size", encode(resized(image, wide // 2, high // 2))
+    small = resized(image, max(1, round(wide * scale)), max(1, round(high * scale)))
+    yield "a messenger's copy", encode(small, quality=75)
+    yield "15 levels brighter", encode(cv2.convertScaleAbs(image, beta=15))
+    yield "contrast 0.85", encode(clipped(image * 0.85 + 128 * 0.15))
+
+
+# ------------------------------------------------------------------------------------------------
 # Photographs' copies and edits: (kind, file's bytes) of a BGR image
 # ------------------------------------------------------------------------------------------------
 

@@ -434,7 +434,7 @@ def count_wrong(counts):
     return sum(count["wrong"] for count in counts.values())
 
 
-HEAVY = re.compile("date stamp|.* cropped .*|framed|straightened|mirrored")
+HEAVY = re.compile("date stamp|.* cropped .*|framed|straightened|mirrored|vignette|lens profile")
 
 
 def recall_tables(photos, ways, scratch):

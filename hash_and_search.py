@@ -59,6 +59,7 @@ import sys
 import threading
 import time
 import typing
+import unicodedata
 
 PIP = f"{subprocess.list2cmdline([sys.executable])} -m pip install"
 # Admit a panorama of 2**28 pixels; OpenCV's own 2**30 would let a small file take 6 GB of memory.
@@ -147,10 +148,10 @@ def main(arguments=None):
 
     results = Results(team, haystack, directories, [*library, needles])
     tell_the_end(results)
-    are_written = write_reports(results)
-    copy_missing(results)
-    is_lacking = results.all_of(*LACKED) or needles.unlisted or not needles.files
-    return int(args.exit_code and bool(is_lacking)) if are_written else 2
+    failed = write_reports(results)
+    failed |= copy_missing(results)
+    is_lacking = bool(results.all_of(*LACKED) or needles.unlisted or not needles.files)
+    return 2 if failed else int(args.exit_code and is_lacking)
 
 
 # ------------------------------------------------------------------------------------------------
@@ -201,6 +202,7 @@ TOLD = {
     "link to a folder": ", not followed",
     "archive": ", in which nothing is searched; unpack it",
 }
+PART = ".hash_and_search-"  # begins the name of a copy that is not whole yet
 SHOWN, FEW = 20, 3  # lines on stderr of folders that lack something, and of anything else
 
 
@@ -247,7 +249,8 @@ class Listing:
     def fill(self, kind, ours):
         """List the files; ours are our own reports and caches, by their absolute paths."""
         for path in self.walk():
-            if os.path.normcase(os.path.abspath(path)) not in ours:
+            is_ours = os.path.normcase(os.path.abspath(path)) in ours
+            if not is_ours and not os.path.basename(path).startswith(PART):
                 self.add(path, kind(path))
         self.files.sort()
 
@@ -419,6 +422,7 @@ def is_online_only(path):
 
 LARGE = threading.RLock()  # held by the one thread that decodes a large picture: up to 3 GB
 NOT_DECODED = "not an image that OpenCV can decode, or a damaged one"
+NOT_INSTALLED = "is not installed"
 TOO_LARGE = "it has more than {} pixels; raise OPENCV_IO_MAX_IMAGE_PIXELS to read it"
 SEQUENCES = {b"hevc", b"hevx", b"msf1"}
 HEIF = {b"heic", b"heix", b"heim", b"heis", b"mif1"} | SEQUENCES
@@ -455,7 +459,7 @@ class BytesOnlyError(Exception):
     """Says why only its bytes can tell whether a file has a copy."""
 
 
-def open_picture(path, colours=False):
+def open_picture(path, colours=False, least=0):
     """Return the image, the whole size and the bytes of the photograph at path, as decode does.
 
     Raises OSError, MemoryError, cv2.error, ValueError or BytesOnlyError.
@@ -464,7 +468,7 @@ def open_picture(path, colours=False):
     with room_for(size, 2**26):
         data = read(path, size)
         with room_for(pixels_of(data), 2**25):
-            return *decode(data, colours), data
+            return *decode(data, colours, least), data
 
 
 def room_for(need, most):
@@ -519,17 +523,18 @@ def pixels_of(data):
     return math.inf
 
 
-def decode(data, colours=False):
+def decode(data, colours=False, least=0):
     """Decode a photograph's bytes into an upright image and its whole (width, height) in pixels.
 
     The image is uint8: greyscale (height, width), or with colours BGR (height, width, 3). That of
-    a large JPEG is reduced. Raises ValueError, cv2.error, or BytesOnlyError.
+    a large JPEG is reduced, to no fewer than least pixels. Raises ValueError, cv2.error, or
+    BytesOnlyError.
     """
     decoder = next(decoder for is_it, decoder in DECODERS if is_it(data))
-    return decoder(data, colours)
+    return decoder(data, colours, least)
 
 
-def decode_any(data, colours):
+def decode_any(data, colours, _):
     """Decode what OpenCV decodes. Raises BytesOnlyError for more than one picture."""
     refuse_what_takes_all_memory(data)
     if has_more_pages(data) or re.match(rb"P[1-7]\s", data):  # of PBM to PAM nothing tells
@@ -541,16 +546,20 @@ def decode_any(data, colours):
     if code >= 0 and data.find(JPEG_END, code) < 0:  # it decodes, but blurred
         raise ValueError("the end of the file is missing, and so the picture is blurred")
     # Reduced reading of these aliases, and libpng's own conversion to grey is biased: read colours.
-    pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR, range=(0, 2))[1]
+    flags = cv2.IMREAD_UNCHANGED if may_be_transparent(data) else cv2.IMREAD_COLOR
+    pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), flags, range=(0, 2))[1]
     if not pages:
         raise ValueError(NOT_DECODED)
     if len(pages) > 1:
         raise BytesOnlyError("it holds several pictures")
     size, image = pages[0].shape[1::-1], shrunk(pages[0], 2**13)
     del pages  # makes room for a plain picture to be decoded again
+    if flags == cv2.IMREAD_UNCHANGED:
+        turn = 0 if is_tiff(data) else UPRIGHT.get(exif_of(data).get(ORIENTATION), 0)
+        image, size = turned(laid_on_grey(image), turn), size[:: -1 if TURNS[turn][0] else 1]
     grey = to_grey(image)
-    if is_plain(grey) and hides_something(data):
-        raise BytesOnlyError("it looks plain, and has transparency or 16 bits")
+    if is_plain(grey) and has_more_bits(data):
+        raise BytesOnlyError("it looks plain, and has 16 bits")
     return image if colours else grey, size
 
 
@@ -609,12 +618,38 @@ def has_more_pages(data):
     return number(first + 2 + 12 * number(first, 2), 4) > 0
 
 
-def hides_something(data):
-    """Whether a picture has transparency, or more than 8 bits, which its plain colours hide."""
-    whole = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if whole.dtype != np.uint8:
-        return True
-    return whole.ndim == 3 and whole.shape[2] in (2, 4) and whole[:, :, -1].min() < 255
+def has_more_bits(data):
+    """Whether a picture has more than the 8 bits of which its plain colours are made."""
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED).dtype != np.uint8
+
+
+def may_be_transparent(data):
+    """Whether a PNG, a WebP or a TIFF may have transparency, by its header."""
+    if data.startswith(b"\x89PNG"):
+        return data[25:26] in (b"\4", b"\6") or b"tRNS" in data[: data.find(b"IDAT")]
+    if data[8:12] == b"WEBP":
+        place = {b"VP8X": 20, b"VP8L": 24}.get(data[12:16], len(data))
+        return bool(sum(data[place : place + 1]) & 16)
+    return is_tiff(data) and exif_of(data).get(SAMPLES) in (2, 4)
+
+
+def is_tiff(data):
+    return data[:4] in (b"II*\0", b"MM\0*")
+
+
+def laid_on_grey(image):
+    """Lay a BGRA image on middle grey, so that another outline is another picture: uint8 BGR.
+
+    What has no fourth channel, of transparency, is only brought to uint8 BGR.
+    """
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.ndim == 2:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    colours, alpha = image[:, :, :3], image[:, :, 3:]
+    if alpha.min(initial=255) == 255:
+        return np.ascontiguousarray(colours)
+    return np.rint(128 + (colours - np.float32(128)) * (alpha / np.float32(255))).astype(np.uint8)
 
 
 def shrunk(image, most):
@@ -624,6 +659,12 @@ def shrunk(image, most):
     if scale >= 1:
         return image
     return resized(image, (max(1, round(wide * scale)), max(1, round(high * scale))))
+
+
+def shrunk_to(image, most):
+    """Shrink an image to so many pixels."""
+    scale = math.sqrt(most / (image.shape[0] * image.shape[1]))
+    return shrunk(image, max(1, int(scale * max(image.shape[:2])))) if scale < 1 else image
 
 
 def resized(image, size):
@@ -638,29 +679,30 @@ def to_grey(image):
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
 
 
-def decode_jpeg(data, colours):
+def decode_jpeg(data, colours, least):
     """Decode a JPEG, as small as its shorter side keeps 256 pixels; with 128 copies are lost."""
     header = jpeg_header(data)
-    shorter = min(header.width, header.height)
-    scale = next(scale for scale in REDUCED if scale == 1 or shorter > 255 * scale)
+    high, wide = header.height, header.width
+    most = math.sqrt(high * wide / max(least, 1))
+    scales = (scale for scale in REDUCED if min(high, wide) > 255 * scale and scale <= most)
+    scale = next(scales, 1)
     is_whole = data.rfind(JPEG_END) > header.scan
     if header.is_progressive:
         if not is_whole:  # it decodes, but blurred
             raise ValueError("the end of the file is missing, and so the picture is blurred")
         if data.count(JPEG_SCAN) > MOST_SCANS:  # 3,000 took 55 seconds
             raise ValueError(f"a JPEG of more than {MOST_SCANS} scans")
-    image = imdecode(data, REDUCED[scale][colours])
+    image = imdecode(data, REDUCED[scale][colours] | cv2.IMREAD_IGNORE_ORIENTATION)
     if not is_whole:
         # libjpeg fills what is missing with grey 128; two stumps would look like copies.
         thin = 8 // scale  # a row of blocks
         for edge in (image[-thin:], image[:thin], image[:, -thin:], image[:, :thin]):
             if (edge == 128).all():
                 raise ValueError("the end of the file is missing, and with it part of the picture")
-    high, wide = image.shape[:2]
-    size = (header.width, header.height) if header.width else (wide, high)
-    if (size[0] - size[1]) * (wide - high) < 0:  # it was stored on its side
-        size = size[::-1]
-    return image, size
+    high, wide = (high, wide) if high * wide else image.shape[:2]
+    image = image[: round(high / scale), : round(wide / scale)]  # what is beyond is padding
+    turn = UPRIGHT.get(exif_of(data, header.scan).get(ORIENTATION), 0)
+    return turned(image, turn), (high, wide) if TURNS[turn][0] else (wide, high)
 
 
 class JpegHeader(typing.NamedTuple):
@@ -673,22 +715,58 @@ class JpegHeader(typing.NamedTuple):
 def jpeg_header(data):
     """Return the JpegHeader of a JPEG's own frame, empty where there is none.
 
-    Walks the segments: a preview in the EXIF segment has a frame header of its own, and comes
-    first. Source: ITU-T T.81, annex B.
+    A preview in the EXIF segment has a frame header of its own, and comes first.
     """
-    place, frame = 2, (0, 0, False)
-    while data[place : place + 1] == b"\xff" and place < len(data) - 9:
-        kind = data[place + 1]
-        if kind == 0xFF:  # a fill byte
-            place += 1
-            continue
+    frame = (0, 0, False)
+    for kind, place, _ in segments(data):
         if kind == 0xDA:
             return JpegHeader(*frame, place)
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
             high, wide = struct.unpack_from(">HH", data, place + 5)
             frame = wide, high, kind in (0xC2, 0xC6, 0xCA, 0xCE)
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
     return JpegHeader()
+
+
+def segments(data):
+    """Yield (kind, start, end) of a JPEG's segments up to its first scan (ITU-T T.81, annex B)."""
+    place = 2
+    while data[place : place + 1] == b"\xff" and place < len(data) - 9:
+        kind, end = data[place + 1], place + 1  # of a fill byte
+        if kind != 0xFF:
+            end = place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+            yield kind, place, end
+        place = len(data) if kind == 0xDA else end
+
+
+TEXT, SHORT = 2, 3  # kinds of values in EXIF
+ORIENTATION, SAMPLES, EXIF = (0x112, SHORT), (0x115, SHORT), 0x8769  # the last is a directory's
+UPRIGHT = {2: 1, 3: 3, 4: 2, 5: 4, 6: 5, 7: 7, 8: 6}  # {orientation: place in TURNS}
+
+
+def exif_of(data, end=None):
+    """Return {(tag, kind): value} of the numbers and texts of a file's EXIF, or of a TIFF.
+
+    It may stand anywhere: behind the picture in a PNG, a WebP or a HEIC. Source: EXIF 2.32 (CIPA
+    DC-008), section 4.6.
+    """
+    if not is_tiff(data):
+        starts = (data.find(start, 0, end) for start in (b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"))
+        data = data[min((start for start in starts if start >= 0), default=len(data)) :][: 2**16]
+    order, found, links = ">" if data.startswith(b"MM") else "<", {}, [4]
+    with contextlib.suppress(struct.error):  # it is damaged, or there is none
+        for link in links:
+            (place,) = struct.unpack_from(order + "I", data, link)
+            (count,) = struct.unpack_from(order + "H", data, place)
+            for entry in range(place + 2, place + 2 + 12 * count, 12):
+                tag, kind, length = struct.unpack_from(order + "HHI", data, entry)
+                (value,) = struct.unpack_from(order + "IH"[kind == SHORT], data, entry + 8)
+                if tag == EXIF and len(links) == 1:
+                    links.append(entry + 8)
+                if kind == TEXT:
+                    start = value if length > 4 else entry + 8
+                    value = data[start : start + min(length, 99)]
+                found.setdefault((tag, kind), value)
+    return found
 
 
 def rest_of(data):
@@ -743,17 +821,25 @@ def jpeg_end(data):
 
 
 def is_heif(data):
-    """Whether data is a HEIC or one of its kin, as its first box says (ISO/IEC 23008-12)."""
+    """Whether data is a HEIC or one of its kin, as its first box says."""
+    return bool(brands_of(data) & HEIF) and not is_avif(data)
+
+
+def is_avif(data):
+    return bool(brands_of(data) & {b"avif", b"avis"})
+
+
+def brands_of(data):
+    """Return the brands of an ISO base media file (ISO/IEC 14496-12), none of another."""
     if data[4:8] != b"ftyp":
-        return False
+        return set()
     end = min(int.from_bytes(data[:4], "big"), 256)
-    brands = {data[8:12], *(data[place : place + 4] for place in range(16, end, 4))}
-    return bool(brands & HEIF) and not brands & {b"avif", b"avis"}
+    return {data[8:12], *(data[place : place + 4] for place in range(16, end, 4))}
 
 
-def decode_heif(data, colours):
+def decode_heif(data, colours, _):
     if not (heif := pillow_heif()):
-        raise BytesOnlyError("a HEIC, and pillow-heif is not installed")
+        raise BytesOnlyError(f"a HEIC, and pillow-heif {NOT_INSTALLED}")
     collections.deque(boxes(io.BytesIO(data), len(data)), 0)  # what is cut off decodes into green
     try:
         picture = heif.open_heif(data, bgr_mode=True)  # upright by irot and imir, not by EXIF
@@ -764,10 +850,36 @@ def decode_heif(data, colours):
         whole = np.asarray(picture)
     except (EOFError, IndexError, OSError, RuntimeError, SyntaxError) as error:
         raise ValueError(f"a HEIC that can't be decoded: {error}") from error
-    image = whole if whole.ndim == 2 else np.ascontiguousarray(whole[:, :, :3])
-    if whole.shape[2:] == (4,) and whole[:, :, 3].min() < 255 and is_plain(to_grey(image)):
-        raise BytesOnlyError("it looks plain, and has transparency")
+    image = laid_on_grey(whole)
     return image if colours else to_grey(image), picture.size
+
+
+def decode_avif(data, colours, _):
+    """Decode an AVIF with Pillow, which turns it upright and reads more of them than OpenCV."""
+    refuse_what_takes_all_memory(data)
+    if not (pillow := pillow_avif()):
+        with contextlib.suppress(ValueError):
+            return decode_any(data, colours, 0)
+        raise BytesOnlyError(f"an AVIF, and pillow-heif {NOT_INSTALLED}")
+    try:
+        with pillow.Image.open(io.BytesIO(data), formats=["AVIF"]) as picture:
+            if picture.n_frames > 1:
+                raise BytesOnlyError("it holds several pictures")
+            whole = np.asarray(pillow.ImageOps.exif_transpose(picture).convert("RGBA"))
+    except (EOFError, OSError, RuntimeError, SyntaxError) as error:
+        raise ValueError(f"an AVIF that can't be decoded: {error}") from error
+    image = laid_on_grey(cv2.cvtColor(whole, cv2.COLOR_RGBA2BGRA))
+    return image if colours else to_grey(image), image.shape[1::-1]
+
+
+@functools.cache
+def pillow_avif():
+    """Import Pillow, which comes with pillow-heif; None where it is not there, or knows no AVIF."""
+    with LARGE, contextlib.suppress(ImportError):
+        pillow = importlib.import_module("PIL")
+        for name in ("Image", "ImageOps", "features"):
+            importlib.import_module(f"PIL.{name}")
+        return pillow if pillow.features.check("avif") else None
 
 
 @functools.cache
@@ -803,6 +915,7 @@ def boxes(file, end, place=0, depth=0):
 
 DECODERS = [
     (is_heif, decode_heif),
+    (is_avif, decode_avif),
     (lambda data: data.startswith(JPEG_START), decode_jpeg),
     (bool, decode_any),
 ]
@@ -906,7 +1019,7 @@ def prints(grey, turns=TURNS[:1]):
 def turned(image, turn):
     """Turn an image by the number of one of TURNS."""
     is_transposed, down, across = TURNS[turn]
-    image = image.swapaxes(0, 1) if is_transposed else image
+    image = cv2.transpose(image) if is_transposed else image
     return np.ascontiguousarray(image[::down, ::across])
 
 
@@ -929,9 +1042,10 @@ def is_plain_hash(value):
 
 BATCH = 16  # files a task; of small files, eight cost 4 % more time, four a tenth
 START = 2**16  # bytes
-VIEW = 512  # pixels of the longer side
+CLOSE = 2**19  # pixels: of a photograph no second look wants more
 DEFAULT_JOBS = os.cpu_count() or 1  # one more makes runs on small pictures a tenth slower
 TIME = re.compile(rb"((?:19|20)\d\d):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)")
+TIMES = {0x132: 0x9290, 0x9003: 0x9291, 0x9004: 0x9292}  # tags, and of what is below a second
 PRINT = struct.Struct(">QQ72s")  # a Print in the cache, where it stands as hexadecimal digits
 DIGEST = re.compile("[0-9a-f]{32}")
 # What is raised where a cache holds something else than an answer, or nothing.
@@ -948,12 +1062,15 @@ ODD = (
 
 @dataclasses.dataclass(eq=False)
 class View:
-    """What a look wants of a picture: no more than VIEW pixels a side."""
+    """What a look wants of a picture."""
 
     image: np.ndarray  # uint8, greyscale (height, width) or BGR (height, width, 3)
     size: tuple = (0, 0)  # the whole picture's (width, height)
+    path: str = ""
     times: frozenset = frozenset()  # when it was taken, by its EXIF: datetimes, of any of its tags
     rest: frozenset = frozenset()  # what else its file holds, as rest_of tells
+    coded: int = 0  # how many bytes a JPEG's own scans have
+    turn: int = 0  # the number of one of TURNS by which it is turned
 
     @functools.cached_property
     def grey(self):
@@ -965,14 +1082,29 @@ class View:
         if self.image.ndim == 2:
             return np.zeros((3, 256), np.float32)
         # A sample of the pixels takes a tenth of the time of all.
-        sample = cv2.resize(self.image, (96, 96), interpolation=cv2.INTER_NEAREST)
+        sample = cv2.resize(self.image, (128, 128), interpolation=cv2.INTER_NEAREST)
         boxes = cv2.resize(sample, (16, 16), interpolation=cv2.INTER_AREA)
         colours = cv2.cvtColor(boxes, cv2.COLOR_BGR2LAB).reshape(256, 3).T[::-1]
         return colours.astype(np.float32) - 128
 
+    @functools.cached_property
+    def is_flat(self):
+        """Whether much of it is of one level, as of papers and screens, with small writing."""
+        levels = cv2.calcHist([self.grey], [0], None, [256], [0, 256])
+        return 9 * cv2.blur(levels, (1, 9)).max() > FLAT * self.grey.size
+
+    def detailed(self, least):
+        """Return the grey of so many pixels or more, if a JPEG has them, which was read reduced."""
+        if not self.coded or self.grey.size >= min(least, math.prod(self.size)):
+            return self.grey
+        return turned(open_picture(self.path, least=least)[0], self.turn)
+
     def turned(self, turn):
         """Return the View by the number of one of TURNS."""
-        return dataclasses.replace(self, image=turned(self.image, turn)) if turn else self
+        if not turn:
+            return self
+        size = self.size[::-1] if TURNS[turn][0] else self.size
+        return dataclasses.replace(self, image=turned(self.image, turn), size=size, turn=turn)
 
     def __reduce__(self):
         """Be None where a worker's answer is sent: it is larger than the file is read again."""
@@ -1025,17 +1157,20 @@ def hash_needle(path):
     except BytesOnlyError as why:
         return Photo(path, only_bytes=str(why)), None
     found = tuple(prints(to_grey(image), TURNS))
-    return Photo(path, size, found, "" if found else IS_BLANK), view_from(image, size, data)
+    return Photo(path, size, found, "" if found else IS_BLANK), view_from(path, image, size, data)
 
 
-def times_in(data):
-    """Return the datetimes that stand in the first 64 KB of a file with EXIF."""
-    start = data[: 2**16]
-    times = set()
-    for found in TIME.findall(start) if b"Exif" in start else ():
-        with contextlib.suppress(ValueError):
-            times.add(datetime.datetime(*map(int, found)))
-    return frozenset(times)
+def times_in(data, end=None):
+    """Return when a picture was taken: datetimes, with their fraction of a second if known."""
+    exif, times = exif_of(data, end), set()
+    for tag, fraction in TIMES.items():
+        part = exif.get((fraction, TEXT), b"").rstrip(b"\0 ")
+        part = float(b"0." + part) if part.isdigit() else 0
+        for found in TIME.findall(exif.get((tag, TEXT), b"")):
+            with contextlib.suppress(ValueError):
+                taken = datetime.datetime(*map(int, found))
+                times.add(taken + datetime.timedelta(seconds=part))
+    return frozenset(times - {each.replace(microsecond=0) for each in times if each.microsecond})
 
 
 class Team:
@@ -1045,7 +1180,7 @@ class Team:
         self.args = args
         self.hash_of_library = hash_by_article if args.article else hash_photo
         self.hash_of_needle = hash_by_article if args.article else hash_needle
-        self.cache, self.digests = Cache(args.cache), {}
+        self.cache, self.digests, self.warn_once = Cache(args.cache), {}, functools.cache(warn)
         self.run, self.batch, jobs = call, BATCH, args.jobs or DEFAULT_JOBS
         if args.dask:  # then a thread only waits for a worker
             self.run, self.batch, jobs = Cluster(args.dask).run, 1, 256
@@ -1083,7 +1218,8 @@ class Team:
         with contextlib.suppress(*ODD):  # nothing is kept of it, or no Photo
             return Photo.from_row(path, self.cache.find(function, [path])), None
         photo, view = self.run(function, path)
-        self.cache.put(function, [path], photo.row())
+        if not photo.only_bytes.endswith(NOT_INSTALLED):  # it may be, by the next run
+            self.cache.put(function, [path], photo.row())
         return photo._replace(path=path), view
 
     def digest(self, path, function):
@@ -1110,8 +1246,11 @@ class Team:
         turns = [each.turn for each in candidates]
         with contextlib.suppress(*ODD):  # nothing is kept of them, or no row of look
             return confirmed(finding, candidates, self.cache.find(look, files, turns))
-        row = self.run(look, *files, turns=turns, view=view)
-        self.cache.put(look, files, row, turns)
+        row, trouble = self.run(look, *files, turns=turns, view=view)
+        if trouble:  # an error is no answer
+            self.warn_once(trouble)
+        else:
+            self.cache.put(look, files, row, turns)
         return confirmed(finding, candidates, row)
 
 
@@ -1611,7 +1750,10 @@ def with_twins(findings, team):
     start = functools.partial(team.digest, function=digest_start)
     whole = functools.partial(team.digest, function=digest_whole)
     for key in (size_of, start, whole):
-        groups = [part for group in groups if len(group) > 1 for part in grouped(group, key)]
+        groups = [group for group in groups if len(group) > 1]
+        files = list(itertools.chain(*groups))
+        keys = dict(zip(files, team.map(key, files), strict=True))
+        groups = [part for group in groups for part in grouped(group, keys.get)]
     for first, *others in groups:
         for path in others:
             twins[first], twins[path] = others[0], first
@@ -1721,6 +1863,9 @@ COLOURED = 4  # units of Lab, or more: the spread of colours that must go togeth
 COLOURS = 0.5  # their correlation
 STRAYED = 13  # units of Lab by which a box may stray; copies and edits have 10, damage from 16 on
 GREY, HAS_COLOUR = 3, 6  # units of Lab: no box of 16 x 16 has more; one box has as much
+FLAT = 0.35  # of the pixels, within 4 levels of one
+FINER = 2  # times the pixels that are compared, of a reduced JPEG: its own decoder's sharpen
+DIFFERENT = 50  # grey levels, in a window of the second look; copies have 6, in the median
 VITAL = {"video", SECOND}  # a needle is missing if the library has its picture without these
 SHOT = 60  # seconds: pictures that are nearer, and not of one time, are two shots of a burst
 
@@ -1728,28 +1873,65 @@ SHOT = 60  # seconds: pictures that are nearer, and not of one time, are two sho
 def look(path, *others, turns, view=None):
     """Return [place, width, height, what it lacks] of the other that shows the same, or [].
 
-    For each of the others a turn tells how the needle at path is to be turned. One that lacks
-    nothing goes before the rest, and what lacks anything VITAL comes last.
+    And which of the others can't be read, or nothing. For each of them a turn tells how the needle
+    at path is to be turned. One that lacks nothing goes before the rest, and what lacks anything
+    VITAL comes last.
     """
-    needle, seen = view or view_of(path), []
+    needle, seen, trouble = view or view_of(path), [], ""
     for place, (other_path, turn) in enumerate(zip(others, turns, strict=True)):
-        with contextlib.suppress(OSError, MemoryError, ValueError, BytesOnlyError, cv2.error):
-            other = view_of(other_path)
-            if are_shots(needle.times, other.times):
+        try:
+            other = view_of(other_path, FINER * min(CLOSE, math.prod(needle.size) // 4))
+            if not shows_the_same(needle.turned(turn), other):
                 continue
-            if is_same_picture(needle.turned(turn), other):
-                seen.append([place, *other.size, lacking(needle, other)])
-                if not seen[-1][-1]:
-                    break
-    return min(seen, key=lambda each: (each[-1] in VITAL, each[-1] > ""), default=[])
+        except Exception as error:  # it could be read when it was hashed
+            trouble = f"cannot read {other_path}: {reason(error)}"
+            continue
+        seen.append([place, *other.size, lacking(needle, other)])
+        if not seen[-1][-1]:
+            break
+    seen.sort(key=lambda each: (each[-1] in VITAL, each[-1] > ""))
+    return next(iter(seen), []), trouble
 
 
-def view_of(path):
-    return view_from(*open_picture(path, colours=True))
+def view_of(path, least=0):
+    return view_from(path, *open_picture(path, True, least))
 
 
-def view_from(image, size, data):
-    return View(shrunk(image, VIEW), size, times_in(data), rest_of(data))
+def view_from(path, image, size, data):
+    """Return the View of an opened picture."""
+    scan = jpeg_header(data).scan if data.startswith(JPEG_START) else len(data)
+    coded = jpeg_end(data) - scan if scan < len(data) else 0
+    facts = path, times_in(data, scan), rest_of(data), coded
+    return View(shrunk_to(image, 4 * CLOSE), size, *facts)
+
+
+def shows_the_same(one, two):
+    """Whether two Views are of one picture, by their files and by what they show."""
+    if one.coded and one.coded == two.coded and coded_of(one.path) == coded_of(two.path):
+        return True
+    if not (is_same_picture(one, two) and details_agree(one, two)):
+        return False
+    return not are_shots(one.times, two.times) or have_same_pixels(one, two)
+
+
+def coded_of(path):
+    """Return what of a JPEG tells what it shows: its orientation, and the coded picture.
+
+    Of the APPn and COM segments that is Adobe's, which tells what the colours mean.
+    """
+    data = read(path, checked_size(path))
+    scan = jpeg_header(data).scan
+    kept = [
+        data[start:end]
+        for kind, start, end in segments(data)
+        if kind == 0xEE or not (0xE0 <= kind <= 0xEF or kind == 0xFE)
+    ]
+    return exif_of(data, scan).get(ORIENTATION), kept, data[scan : jpeg_end(data)]
+
+
+def have_same_pixels(one, two):
+    image, other = (open_picture(each.path, True, math.inf)[0] for each in (one, two))
+    return np.array_equal(turned(image, one.turn), other)
 
 
 def is_same_picture(one, two):
@@ -1762,6 +1944,27 @@ def is_same_picture(one, two):
     return levels_agree(*greys) and structures_agree(*greys) and colours_agree(one, two)
 
 
+def details_agree(one, two):
+    """Whether two Views nowhere differ strongly, once their levels are fitted: the second look.
+
+    Its windows have 8 x 8 pixels of the smaller picture, or of as much of it as is compared.
+    """
+    smaller = min(one.size, two.size, key=math.prod)
+    pixels = math.prod(smaller)
+    most = 4 * CLOSE if pixels > 4 * CLOSE and one.is_flat else CLOSE
+    scale = min(1, max(min(0.5, math.sqrt(most / pixels)), LONGER_SIDE / max(smaller)))
+    size = tuple(max(1, round(side * scale)) for side in smaller)
+    greys = (each.detailed(FINER * math.prod(size)) for each in (one, two))
+    image, other = (resized(each, size) for each in greys)
+    (mean, spread), (other_mean, other_spread) = mean_and_spread(image), mean_and_spread(other)
+    gain = gain_for(spread, other_spread)
+    shift = other_mean - gain * mean
+    differences = cv2.addWeighted(image, gain, other, -1, shift, dtype=cv2.CV_16S)
+    window = max(4, round(8 * scale))
+    least, most, *_ = cv2.minMaxLoc(cv2.blur(differences, (window, window)))
+    return max(-least, most) <= min(DIFFERENT, other_spread)
+
+
 def levels_agree(image, other):
     """Whether no part of the picture, in 9 x 8 boxes, is much brighter in one of two greys."""
     levels, others = (box_means(cv2.integral(each), 9, 8) for each in (image, other))
@@ -1770,6 +1973,7 @@ def levels_agree(image, other):
     if np.abs(fitted - (others - other_mean)).max() > MOST_APART * other_spread:
         return False
     are_plain = any(is_plain_hash(dhash(each - RAMP)) for each in (levels, others))
+    are_plain = are_plain and min(np.abs(standing_out(each)).max() for each in (image, other)) < 12
     # Of skies nothing else tells: one may be brighter than the other, and not steeper.
     return not are_plain or np.ptp(levels - others) <= max(2, np.ptp(levels) / 12)
 
@@ -1832,10 +2036,12 @@ def colours_agree(*views):
 
 def are_shots(times, others):
     """Whether two pictures were taken at different times within a minute: shots of one burst."""
-    if not times or not others or times & others:
-        return False
-    apart = min(abs(one - other) for one in times for other in others)
-    return apart < datetime.timedelta(seconds=SHOT)
+    apart = [datetime.timedelta(days=1)]
+    for one, other in itertools.product(times, others):
+        if not (one.microsecond and other.microsecond):  # of one the fraction is not known
+            one, other = one.replace(microsecond=0), other.replace(microsecond=0)
+        apart.append(abs(one - other))
+    return datetime.timedelta(0) < min(apart) < datetime.timedelta(seconds=SHOT)
 
 
 def lacking(needle, other):
@@ -2195,17 +2401,17 @@ def picture_of(path):
 
 
 def write_reports(results):
-    """Write each of the reports that can be written; return whether all could."""
-    are_written = True
+    """Write each of the reports that can be written; return whether one can't."""
+    failed = False
     for path in results.args.report:
         try:
             write_whole(os.path.realpath(path), REPORTS[ending_of(path)](results))
         except OSError as error:
-            are_written = False
+            failed = True
             warn(f"cannot write {path}: {error.strerror or error}")
-    if not are_written:
+    if failed:
         tell("not every report was written", "ERROR")
-    return are_written
+    return failed
 
 
 def write_whole(path, content):
@@ -2274,173 +2480,275 @@ still worth a look, before you throw it away.</small></p>
 # 7 Copying: Findings -> what the library lacks, copied to a folder
 # ------------------------------------------------------------------------------------------------
 
-SIDECARS = {".xmp", ".aae", ".json", ".thm", ".wav", ".mov"}  # the last beside a Live Photo
+SIDECARS = ".xmp .aae .thm .wav .pp3 .dop .yml .yaml .mov".split()  # the last of a Live Photo
 GOOGLES = ".supplemental-metadata"  # and its first letters, then .json
-
-
-class Shelf:
-    """The folder of --copy-missing: what lies in it and what will, so that nothing is replaced.
-
-    Names that differ only in case count as the same, as they do on many disks.
-    """
-
-    def __init__(self, root):
-        self.root = root
-        self.names = {}  # {folder: {name in one case: path of what has its bytes}}
-
-    def names_in(self, folder):
-        if folder not in self.names:
-            there = os.listdir(folder) if os.path.isdir(folder) else ()
-            self.names[folder] = {name.casefold(): os.path.join(folder, name) for name in there}
-        return self.names[folder]
-
-    def folder_for(self, relative):
-        """Return where a folder below the needles goes: into one that is there, in any case."""
-        folder = self.root
-        for name in pathlib.PurePath(relative).parts:
-            path = os.path.join(folder, name)
-            folder = self.names_in(folder).setdefault(name.casefold(), path)
-        return folder
-
-    def place_for(self, source, relative):
-        """Return (path, whether its bytes are there): for a source that has a path of its own.
-
-        With a number, where other bytes have its name. Raises OSError.
-        """
-        folder, name = self.folder_for(os.path.dirname(relative)), os.path.basename(relative)
-        stem, ending = os.path.splitext(name)
-        names = self.names_in(folder)
-        for count in itertools.count(2):
-            path = os.path.join(folder, name)
-            there = names.setdefault(name.casefold(), source)
-            if there == source:
-                return path, False
-            is_file = os.path.isfile(there)
-            if is_file and os.path.dirname(there) == folder and is_same_file(there, source):
-                raise OSError(f"{there} is a link to it, and no copy")
-            if is_file and filecmp.cmp(there, source, shallow=False):
-                return os.path.join(folder, os.path.basename(there)), True
-            name = f"{stem} ({count}){ending}"
+REFUSED = re.compile(r'[<>:"|?*\\\0-\x1f\x7f\udc80-\udcff]|[. ](?=[. ]*$)')  # of a name
+tame = functools.partial(REFUSED.sub, "_")
+USELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENODEV}  # is a disk that raises these
 
 
 def copy_missing(results):
-    """Copy what is missing, lesser or unreadable; end the run if the disk won't have it."""
-    if not (folder := results.args.copy_missing):
-        return
-    try:
-        plan, there, twice = plan_copies(results)
-        need = sum(size_of(source) for source, _ in plan)
-        free = shutil.disk_usage(folder).free
-    except OSError as error:
-        end(f"copied nothing to {folder}: {reason(error)}")
-    if need > free:
-        end(f"copied nothing to {folder}: {in_bytes(need)} needed, {in_bytes(free)} free")
-    copied = []
-    for source, target in progress(plan, len(plan), "files copied"):
-        try:
-            copy_whole(source, target)
-            copied.append(source)
-        except ValueError as error:
-            warn(f"cannot read {source}: {error}")
-        except OSError as error:
-            end(f"{target}: {reason(error)}; copied {len(copied):,} of {len(plan):,} files")
-    already = f"; {in_kinds(there)} were there already" if there else ""
-    tell(f"copied {in_kinds(copied)} to {folder}{already}")
-    if twice:
-        tell(f"{twice:,} files are in the needles more than once, and were copied once")
+    """Copy what the library lacks; return whether any of it could not be copied.
 
-
-def plan_copies(results):
-    """Return the (source, target) of each copy, the sources there already, and the twins' count."""
-    args = results.args
-    shelf, plan, there, twice = Shelf(args.copy_missing), {}, set(), 0
-    for finding in sorted(results.all_of(*LACKED)):
-        source, relative = finding.path, os.path.relpath(finding.path, args.needles)
-        if not finding.bytes:
-            continue
-        name = os.path.splitext(os.path.basename(relative))[0]
-        paths = sidecars_of(source)
-        if finding.twin in plan or finding.twin in there:
-            twice += 1
-        elif source not in plan and source not in there:
-            paths.insert(0, (source, os.path.splitext(relative)[1]))
-        for path, rest in paths:
-            if path in plan or path in there:
-                continue
-            try:
-                beside = os.path.join(os.path.dirname(relative), name + rest)
-                open(path, "rb").close()  # else a twin of it is copied
-                target, is_there = shelf.place_for(path, beside)
-            except OSError as error:
-                warn(f"cannot read {path}: {reason(error)}")
-                continue
-            if is_there:
-                there.add(path)
-            else:
-                plan[path] = target
-            if path == source:  # its sidecars take its new name
-                name = os.path.splitext(os.path.basename(target))[0]
-    return list(plan.items()), there, twice
-
-
-def sidecars_of(path):
-    """Return (path, what follows the stem of its name) of what belongs to a photograph."""
-    folder, name = os.path.split(path)
-    stem, ending = os.path.splitext(name)
-    found = []
-    for other in sidecars_in(folder).get(stem.lower(), ()):
-        rest = other[len(stem) :]
-        middle, last = os.path.splitext(rest.lower().removeprefix(ending.lower()))
-        is_googles = last == ".json" and len(middle) > 1 and GOOGLES.startswith(middle)
-        if is_googles or (last in SIDECARS and not middle) or (not last and middle in SIDECARS):
-            found.append((os.path.join(folder, other), rest))
-    return [each for each in found if each[0] != path and os.path.isfile(each[0])]
-
-
-@functools.lru_cache(8)
-def sidecars_in(folder):
-    """Return {what stands before a dot: [names]} of a folder's files that may be sidecars."""
-    names = collections.defaultdict(list)
-    for name in sorted(os.listdir(folder)):
-        if os.path.splitext(name)[1].lower() in SIDECARS:
-            for dot in re.finditer(r"\.", name):
-                names[name[: dot.start()].lower()].append(name)
-    return names
-
-
-def copy_whole(source, target):
-    """Copy a file with its times, so that it appears whole or not at all, and replaces nothing.
-
-    Raises ValueError if the source can't be read, OSError if the target can't be written.
+    Ends the run where a disk is full, read-only or gone.
     """
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    part = os.path.join(os.path.dirname(target), ".hash_and_search.part")
-    try:
-        pathlib.Path(part).unlink(missing_ok=True)  # of a killed run, perhaps a copy's other name
-        with open(part, "xb") as copy:
-            for block in blocks_of(source):
-                copy.write(block)
-        stats = os.stat(source)
-        os.utime(part, ns=(stats.st_atime_ns, stats.st_mtime_ns))
+    if not results.args.copy_missing:
+        return False
+    wanted = sorted(results.all_of(*LACKED))
+    # What is empty, or no file, is not wanted; what has vanished is, and fails.
+    wanted = [each for each in wanted if size_of(each.path) or not os.path.lexists(each.path)]
+    copies = Copies(results.args, wanted)
+    for finding in progress(wanted, len(wanted), "files copied"):
+        copies.add(finding.path, twin_of(finding))
+    return copies.tell()
+
+
+def twin_of(finding):
+    """Return the path of the first needle that has the same bytes; it may be its own."""
+    return min(finding.path, finding.twin or finding.path)
+
+
+class Copies:
+    """What becomes of the files to be copied."""
+
+    def __init__(self, args, wanted):
+        self.shelf = Shelf(args.copy_missing, args.needles)
+        self.relative = functools.partial(os.path.relpath, start=args.needles)
+        self.done = collections.defaultdict(set)  # {source: its paths below the shelf}
+        self.new, self.there, self.troubles = [], [], {}  # sources; {source: (its twin_of, why)}
+        self.safe, self.twice = set(), 0  # twin_of what is copied
+        first = {twin_of(each): each for each in reversed(wanted)}
+        self.total, disk = len(first), shutil.disk_usage(args.copy_missing)
+        need = sum(each.bytes for each in first.values() if not self.may_be_there(each))
+        if need > disk.free and disk.total:  # some disks say that all is 0
+            room = f"{in_bytes(need)} needed, {in_bytes(disk.free)} free"
+            end(f"copied nothing to {args.copy_missing}: {room}")
+
+    def may_be_there(self, finding):
+        """Whether something has the name that a needle would get."""
+        parts = [in_sight(each) for each in pathlib.PurePath(self.relative(finding.path)).parts]
+        places = (os.path.join(self.shelf.root, *each) for each in (parts, map(tame, parts)))
+        return any(map(os.path.lexists, places))
+
+    def add(self, source, twin):
+        """Copy a needle, unless a twin of it is copied, and its sidecars."""
+        stem = new_stem = os.path.splitext(self.relative(source))[0]
+        if twin in self.safe:
+            self.twice += 1
+        elif self.done[source]:  # as a sidecar
+            self.safe.add(twin)
+        elif path := self.copy(source, self.relative(source), twin):
+            self.safe.add(twin)
+            name = os.path.splitext(os.path.basename(path))[0]
+            new_stem = os.path.join(os.path.dirname(stem), name)
+        for path in sidecars_of(source):
+            relative = self.relative(path)
+            if relative.lower().startswith(stem.lower()):
+                relative = new_stem + relative[len(stem) :]
+            if relative not in self.done[path]:
+                self.copy(path, relative, path)
+
+    def copy(self, source, relative, twin):
+        """Copy a file to the shelf; return its path there, or nothing where that fails."""
         try:
-            os.link(part, target)
-        except OSError:  # a disk without hard links, unless the name is taken
-            if os.path.lexists(target):
-                raise
-            os.rename(part, target)
+            open(source, "rb").close()  # before a folder is made for it
+            path, is_new = self.shelf.put_file(source, relative)
+        except OSError as error:
+            self.troubles[source] = twin, reason(error)
+            if fault := self.shelf.fault(error):
+                self.tell(fault)
+            return ""
+        self.done[source].add(relative)
+        (self.new if is_new else self.there).append(source)
+        return path
+
+    def tell(self, fault=""):
+        """Say what is copied, and why the rest is not; return whether there is a rest."""
+        lines = (f"cannot copy {source}: {why}" for source, (_, why) in self.troubles.items())
+        tell_some(warn, lines, "that can't be copied")
+        if changed := len(self.shelf.changed):
+            warn(f"{changed:,} names had to change: they hide files, or the disk refuses them")
+        already = f"; {in_kinds(self.there)} were there already" if self.there else ""
+        tell(f"copied {in_kinds(self.new)} to {self.shelf.root}{already}")
+        if self.twice:
+            tell(f"{self.twice:,} files are in the needles more than once, and were copied once")
+        total = f"{len(self.safe):,} of {self.total:,} photographs and videos are copied"
+        if fault:
+            end(f"{fault}; {total}")
+        lost = [why for twin, why in self.troubles.values() if twin not in self.safe]
+        if lost:
+            whys = (f"{why} ({count:,})" for why, count in collections.Counter(lost).most_common())
+            tell(f"{total}; not copied: {', '.join(whys)}", "ERROR")
+        return bool(lost)
+
+
+class Shelf:
+    """The folder of --copy-missing, in which nothing is replaced."""
+
+    def __init__(self, root, needles):
+        self.root, self.needles, self.device = root, needles, os.stat(root).st_dev
+        self.names = {}  # {folder: {one_form of a name: path}}
+        self.changed = set()  # paths of what has another name than in the needles
+        self.warn_once, self.folder_for = map(functools.cache, (warn, self.folder_for))
+
+    def fault(self, error):
+        """Say which disk is gone, full or read-only, if an error comes of that."""
+        why = reason(error)
+        with contextlib.suppress(OSError):
+            if os.listdir(self.needles):
+                if not self.is_there():
+                    return f"{self.root}: {why}; is its disk still connected?"
+                return f"{self.root}: {why}" if error.errno in USELESS else ""
+        return f"{self.needles}: {why}; is the backup's disk still connected?"
+
+    def is_there(self):
+        """Whether the folder is there, and not what an unmounted disk leaves in its place."""
+        return os.path.isdir(self.root) and os.stat(self.root).st_dev == self.device
+
+    def put_file(self, source, relative):
+        """Copy a file, unless its bytes are there; return its path, and whether it is new."""
+
+        def is_copy(path):
+            with contextlib.suppress(OSError):  # it gets a number
+                is_other = os.path.isfile(path) and not is_same_file(path, source)
+                return is_other and filecmp.cmp(path, source, shallow=False)
+
+        folder, name = os.path.split(relative)
+        copy = functools.partial(self.copy_whole, source)
+        return self.put(self.folder_for(folder), name, copy, is_copy)
+
+    def folder_for(self, relative):
+        """Return where a folder of the needles goes, and make it."""
+        parent, name = os.path.split(relative)
+        if not name:
+            return self.root
+        return self.put(self.folder_for(parent), name, os.mkdir, self.is_folder)[0]
+
+    def is_folder(self, path):
+        """Whether a path is a folder, and no link into the needles."""
+        real = pathlib.Path(os.path.realpath(path))
+        return real.is_dir() and not real.is_relative_to(os.path.realpath(self.needles))
+
+    def put(self, folder, name, make, is_it):
+        """Return (path, whether it is new) of what has a name in a folder, or is made by it.
+
+        A name that others have gets a number, one that hides files or that the disk refuses gets
+        _, and one that is too long is cut. Raises OSError.
+        """
+        if not self.is_there():
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        names, shown = self.names_in(folder), in_sight(name)
+        stem, ending = os.path.splitext(shown)
+        for count in itertools.count(1):
+            path = fitting(folder, stem, f" ({count}){ending}" if count > 1 else ending)
+            is_new = one_form(path) not in names
+            try:
+                if is_new:
+                    make(path)
+            except FileExistsError:  # another run was faster
+                is_new = False
+            except OSError as error:
+                if error.errno in USELESS or tame(shown) == shown:
+                    raise
+                placed = self.put(folder, tame(shown), make, is_it)
+                self.changed.add(placed[0])
+                return placed
+            there = names.setdefault(one_form(path), path)
+            if is_new or is_it(there):
+                if shown != name:
+                    self.changed.add(there)
+                return there, is_new
+
+    def names_in(self, folder):
+        """Return {one_form of a name: path} of a folder, and rid it of what killed runs left."""
+        if folder not in self.names:
+            there = [os.path.join(folder, name) for name in os.listdir(folder)]
+            self.names[folder] = {one_form(path): path for path in there}
+            remove_old(path for path in there if os.path.basename(path).startswith(PART))
+        return self.names[folder]
+
+    def copy_whole(self, source, target):
+        """Copy a file with its times, so that it appears whole or not at all. Raises OSError."""
+        folder, name = os.path.split(target)
+        # With the name's end: a disk that refuses it does so before the work.
+        part = f"{PART}{time.time():.0f}-{os.urandom(4).hex()}-{name[-40:]}"
+        part = os.path.join(folder, part)
+        try:
+            with open(part, "xb") as copy:
+                for block in blocks_of(source):
+                    copy.write(block)
+            info = os.stat(source)
+            if os.stat(part).st_size != info.st_size:
+                raise OSError("it changed, or could not be read to its end")
+            try:
+                os.utime(part, ns=(info.st_atime_ns, info.st_mtime_ns))
+            except (OSError, OverflowError):
+                self.warn_once(f"{self.root}: its disk takes no times; copies have today's")
+            give_name(part, target)
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+
+
+def give_name(part, target):
+    """Give a part file its name. Raises FileExistsError where that is taken, or OSError."""
+    try:
+        return os.link(part, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk without hard links, or it refuses the name again
+        folder, name = os.path.split(target)
+    # Renaming replaces. So whoever makes the claim may rename; one that a kill leaves is removed
+    # as part files are, and until then the name counts as taken.
+    digest = hashlib.blake2b(os.fsencode(one_form(name)), digest_size=16).hexdigest()
+    claim = os.path.join(folder, f"{PART}claim-{digest}")
+    open(claim, "xb").close()
+    try:
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        os.rename(part, target)
     finally:
-        pathlib.Path(part).unlink(missing_ok=True)
+        os.unlink(claim)
+
+
+def remove_old(parts):
+    """Remove the part files that are nobody's: for an hour none has been made or written to."""
+    for part in parts:
+        # Its name tells too, for it may have its photograph's time already.
+        made = re.search(re.escape(PART) + r"(\d*)", part)[1]
+        with contextlib.suppress(OSError):
+            if max(int(made or 0), os.stat(part).st_mtime) < time.time() - 3600:
+                os.unlink(part)
+
+
+def one_form(path):
+    """Return a path's name as disks compare it that know no case, or one way to write é."""
+    return unicodedata.normalize("NFC", os.path.basename(path)).casefold()
+
+
+def in_sight(name):
+    """Return a name that is neither hidden nor trash, for in those nothing counts as library."""
+    is_left_out = name.startswith(".") or TRASH.fullmatch(name)
+    return re.sub(r"^[.$@#]?", "_", name) if is_left_out else name
+
+
+def fitting(folder, stem, rest):
+    """Return the path of stem + rest in a folder, with stem cut until the disk takes it."""
+    path = os.path.join(folder, stem + rest)
+    try:
+        os.lstat(path)
+    except OSError as error:
+        if stem and (error.errno == errno.ENAMETOOLONG or len(stem + rest) > 255):
+            return fitting(folder, stem[:-1], rest)
+    return path
 
 
 def blocks_of(path):
-    """Yield the bytes of a file in blocks, of which the first has START. Raises ValueError."""
-    try:
-        with open(path, "rb", buffering=0) as file:
-            yield file.read(START)
-            while block := file.read(2**20):
-                yield block
-    except OSError as error:
-        raise ValueError(reason(error)) from error
+    """Yield the bytes of a file in blocks, of which the first has START. Raises OSError."""
+    with open(path, "rb", buffering=0) as file:
+        yield file.read(START)
+        while block := file.read(2**20):
+            yield block
 
 
 def in_kinds(files):
@@ -2448,6 +2756,51 @@ def in_kinds(files):
     known = sum(kind_of(path) is not None for path in files)
     sidecars = f" and {len(files) - known:,} sidecars" if len(files) > known else ""
     return f"{known:,} photographs and videos{sidecars}"
+
+
+def sidecars_of(path):
+    """Return the paths of what belongs to a photograph."""
+    folder, name = os.path.split(path)
+    there, (stem, ending) = files_in(folder), os.path.splitext(name.lower())
+    names = {base + each for base in (stem, stem + ending) for each in SIDECARS}
+    names |= {re.sub(r"(\d+)$", r"o\1", stem) + ".aae", f"{stem}_o.aae"}  # Apple's
+    jsons = googles(stem, ending) & there.keys()
+    while not jsons and "-" in stem:  # such as IMG_1-edited(1).jpg
+        stem = re.sub(r"-[^-]*?(\(\d+\))?$", r"\1", stem)
+        either = (googles(stem, each) for each in (ending, ".heic", ".jpg"))
+        jsons = there.keys() & set().union(*either)
+    found = [each for name in sorted(names | jsons) for each in there.get(name, ())]
+    return [each for each in found if each != path and os.path.isfile(each)]
+
+
+def googles(stem, ending):
+    """Return what Google may call a photograph's JSON: cut to 46 letters, its number behind."""
+    bare, number = re.fullmatch(r"(?s)(.*?)(\(\d+\))?", stem).groups("")
+    bases = (stem, ""), (stem + ending, ""), (bare, number), (bare + ending, number)
+    return {
+        f"{(base + GOOGLES)[:cut]}{behind}.json"
+        for base, behind in bases
+        for cut in (46, *range(len(base), len(base + GOOGLES) + 1))
+    } - {"metadata.json"}  # an album's
+
+
+@functools.lru_cache(8)
+def files_in(folder):
+    """Return {name in lower case: paths} of what is in a folder.
+
+    By darktable's a.nef.xmp are a_01.nef.xmp and so on, too, unless there is an a_01.nef.
+    """
+    names = collections.defaultdict(list)
+    try:
+        for name in sorted(os.listdir(folder)):
+            names[name.lower()].append(os.path.join(folder, name))
+    except OSError as error:  # it has vanished
+        warn(f"cannot look for sidecars in {folder}: {reason(error)}")
+    for name in list(names):
+        first = re.sub(r"_\d\d(\.[^.]+\.xmp)$", r"\1", name)
+        if first != name and name[:-4] not in names:
+            names[first] += names[name]
+    return names
 
 
 # ------------------------------------------------------------------------------------------------

@@ -489,7 +489,7 @@ def more_recall(photographs, ways, scratch, is_quick):
     say_rows("photographs ", ways, photographs, needles, "--rotated")
     say_rows("", ways, *put_drawn(scratch / "drawn pictures", is_quick))
     for paper in (form, statement):
-        say_rows(f"{paper.__name__}s, ", ways, *put_papers(scratch, paper, 6 if is_quick else 60))
+        say_rows(f"{paper.__name__}s, ", ways, *put_papers(scratch, paper, 2 if is_quick else 60))
 
 
 def say_rows(title, ways, library, needles, *options):
@@ -508,8 +508,8 @@ def say_rows(title, ways, library, needles, *options):
 
 
 def put_screens(folder, is_quick):
-    languages = list(LANGUAGES)[: 2 if is_quick else None]
-    names = [(app, language, seed) for app in APPS for language in languages for seed in (0, 1)]
+    languages, seeds = list(LANGUAGES)[: 2 if is_quick else None], range(1 if is_quick else 2)
+    names = [(app, language, seed) for app in APPS for language in languages for seed in seeds]
     for app, language, seed in names:
         path = folder / f"{app.__name__} {language} {seed}.png"
         put(path, screenshot(app, language, seed))
@@ -537,7 +537,8 @@ def put_drawn(folder, is_quick):
         name = f"{family.__name__} {seed + 100}.png"
         put(needles / "other drawn pictures" / name, drawn(family, seed + 100))
 
-    names = [(family, seed) for family in FAMILIES for seed in range(1 if is_quick else 4)]
+    families, seeds = (FAMILIES[:3], 1) if is_quick else (FAMILIES, 4)
+    names = [(family, seed) for family in families for seed in range(seeds)]
     spread_over_cores(write, *zip(*names, strict=True))
     return library, needles
 
@@ -717,7 +718,9 @@ def measure_all(args, scratch):
             if photos:
                 table_of(size, photos, count, rounds, scratch)
     sizes, counts = (1000, 10_000, 100_000), (10**4, 10**5, 10**6)
-    growth_tables(sizes[:1] if args.quick else sizes, counts[: 1 if args.quick else 3], scratch)
+    if args.quick:
+        sizes, counts = (100,), (1000,)
+    growth_tables(sizes, counts, scratch)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import pathlib
 import re
 import sqlite3
 import struct
-import subprocess
 import sys
 import zlib
 from types import SimpleNamespace
@@ -15,12 +14,10 @@ import cv2
 import numpy as np
 import pytest
 
-TOP = pathlib.Path(__file__).resolve().parent.parent
-SCRIPT = TOP / "hash_and_search.py"
-sys.path.insert(0, str(TOP))
+import forking
+from hash_and_search import decode, prints, to_grey
 
-from hash_and_search import decode, prints, to_grey  # noqa: E402
-
+SCRIPT, TOP = forking.SCRIPT, forking.TOP
 rng = np.random.default_rng(11)
 VIDEO, RAW = b"\0\0\0\x14ftypqt  " + rng.bytes(100_000), b"II*\0" + rng.bytes(50_000)
 REPORTS = ("--report", "list.txt", "--report", "table.csv", "--report", "page.html")
@@ -93,6 +90,32 @@ def heic(image, orientation=1, quality=90):
     picture = Image.fromarray(image[:, :, ::-1])
     picture.save(file, "HEIF", quality=quality, exif=exif.tobytes())
     return file.getvalue()
+
+
+def with_exif(image, ending, time="", fraction="", orientation=1, **options):
+    """A BGR or BGRA image as Pillow writes it with EXIF: when it was taken, and how it was held."""
+    import pillow_heif
+    from PIL import Image
+
+    pillow_heif.register_heif_opener()
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x112] = orientation
+    if time:
+        taken = {0x9003: time, 0x9291: fraction} if fraction else {0x9003: time}
+        exif.get_ifd(0x8769).update(taken)
+    colours = cv2.cvtColor(image, cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+    Image.fromarray(colours).save(file, FORMATS[ending], exif=exif.tobytes(), **options)
+    return file.getvalue()
+
+
+FORMATS = {
+    ".png": "PNG",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+    ".heic": "HEIF",
+    ".avif": "AVIF",
+    ".jpg": "JPEG",
+}
 
 
 def mutated(content, rng):
@@ -193,7 +216,7 @@ def tree(tmp_path):
 
     def run(*options, haystack=("haystack",), needles="needles", timeout=300, **more):
         arguments = command("--haystack", *haystack, "--needles", needles, *options)
-        done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, timeout=timeout, **more)
+        done = forking.run(arguments, cwd=tmp_path, capture_output=True, timeout=timeout, **more)
         streams = done.stdout, done.stderr
         out, err = (os.fsdecode(each).replace(os.linesep, "\n") for each in streams)
         assert "Traceback" not in err

@@ -4,12 +4,12 @@ import doctest
 import os
 import pathlib
 import shutil
-import subprocess
 
 import cv2
 import numpy as np
 import pytest
 
+import forking
 import hash_and_search
 from article import article_file_hash, article_hash, article_search
 from conftest import (
@@ -89,7 +89,7 @@ def test_a_folder_is_named_by_its_path_and_the_root_by_its_name(tree):
     assert tree.run().printed == expected
     for spelling in ("needles/", "./needles", "haystack/../needles/.", str(tree.needles)):
         assert tree.run(needles=spelling).printed == expected
-    inside = subprocess.run(
+    inside = forking.run(
         command("-a", "../haystack", "-n", "."), cwd=tree.needles, capture_output=True, text=True
     )
     assert inside.stdout.endswith(f"[INFO] {expected[1]}\n[INFO] needles\n")
@@ -149,7 +149,7 @@ def test_the_sample_as_the_readme_shows_it():
         (["--article"], ["December2014", "Half size for e-mail", "PIX"]),
     ):
         arguments = command("--haystack", "haystack", "--needles", "needles", *options)
-        done = subprocess.run(arguments, cwd=TOP, capture_output=True, text=True, check=True)
+        done = forking.run(arguments, cwd=TOP, capture_output=True, text=True, check=True)
         printed = done.stdout.partition("directories...\n")[2]
         assert printed == "".join(f"[INFO] {name}\n" for name in expected)
 

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 
+import forking
 import hash_and_search
 from conftest import (
     RAW,
@@ -59,7 +60,7 @@ def ends_at_once_with_one_line(done):
 
 
 def test_help_has_groups_defaults_and_an_example():
-    done = subprocess.run(command("--help"), capture_output=True, text=True, check=True)
+    done = forking.run(command("--help"), capture_output=True, text=True, check=True)
     text = " ".join(done.stdout.split())
     titles = re.findall(r"^(\w.*):$", done.stdout, re.MULTILINE)
     assert titles == ["options", "what to compare", "results", "speed", "rarely needed"]
@@ -83,7 +84,7 @@ def test_help_has_groups_defaults_and_an_example():
 def test_the_version_names_the_packages_too(arguments):
     import cv2
 
-    done = subprocess.run(command(*arguments), capture_output=True, text=True)
+    done = forking.run(command(*arguments), capture_output=True, text=True)
     assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
     python = ".".join(map(str, sys.version_info[:3]))
     parts = re.fullmatch(
@@ -143,7 +144,7 @@ def test_no_option_can_be_cut_short_and_an_old_one_is_refused(tree, options):
     ],
 )
 def test_wrong_calls_end_with_one_line(tree, arguments):
-    done = subprocess.run(command(*arguments), cwd=tree.path, capture_output=True, text=True)
+    done = forking.run(command(*arguments), cwd=tree.path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("[ERROR] ") and done.stderr.count("\n") == 1
     assert sorted(path.name for path in tree.path.iterdir()) == ["haystack", "needles"]

@@ -3,12 +3,11 @@
 import os
 import re
 import shlex
-import subprocess
-import sys
 
 import pytest
 
-from conftest import SCRIPT, TOP, draw, encode, put
+import forking
+from conftest import TOP, command, draw, encode, put
 
 README = (TOP / "README.md").read_text(encoding="utf-8")
 PROSE = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", " ", README, flags=re.DOTALL)
@@ -39,8 +38,8 @@ def test_the_commands_for_the_situations_run(tmp_path, options):
     if "--needles disk" in options:
         os.rename(tmp_path / "old-backup", tmp_path / "disk")
     options = options.replace("tcp://scheduler:8786", "tcp://127.0.0.1:9")  # where no one answers
-    arguments = [sys.executable, SCRIPT, *shlex.split(options)]
-    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True)
+    arguments = command(*shlex.split(options))
+    done = forking.run(arguments, cwd=tmp_path, capture_output=True, text=True)
     if "--dask" in options:
         assert done.returncode == 2 and "no Dask scheduler answers" in done.stderr
     else:
@@ -52,8 +51,8 @@ def test_the_commands_for_the_situations_run(tmp_path, options):
 
 def test_the_first_screen_shows_what_the_sample_prints():
     (shown,) = re.findall(r"```\n(\[INFO\] computing.*?)```", README, re.DOTALL)
-    command = [sys.executable, SCRIPT, "--haystack", "haystack", "--needles", "needles"]
-    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=True)
+    arguments = command("--haystack", "haystack", "--needles", "needles")
+    done = forking.run(arguments, cwd=TOP, capture_output=True, text=True, check=True)
     seconds = r"in [\d.]+ seconds"
     assert re.sub(seconds, "", done.stdout) == re.sub(seconds, "", shown)
 
@@ -61,6 +60,6 @@ def test_the_first_screen_shows_what_the_sample_prints():
 def test_the_statuses_and_the_options_stand_in_it():
     for status in ("0", "1", "2", "130", "141"):
         assert f"`{status}`" in README
-    done = subprocess.run([sys.executable, SCRIPT, "--help"], capture_output=True, text=True)
+    done = forking.run(command("--help"), capture_output=True, text=True)
     options = set(re.findall(r"--[a-z-]+", done.stdout)) - {"--help"}
     assert options == set(re.findall(r"^\|[^|]*?`(--[a-z-]+)", README, re.MULTILINE))

@@ -22,6 +22,8 @@ from conftest import (
     put,
     stored,
     taken_at,
+    with_exif,
+    with_orientation,
     with_segment,
     without_root_powers,
 )
@@ -30,12 +32,22 @@ from pictures import (
     APPS,
     FAMILIES,
     WORDS,
+    cut_out,
+    dimmed,
     drawn,
     drawn_copies,
     form,
+    invoice,
+    ledger,
+    letter,
+    long_chat,
+    panorama,
+    paper_copies,
+    receipt,
     resized,
     screen_copies,
     screenshot,
+    spreadsheet,
     statement,
 )
 
@@ -240,6 +252,141 @@ def test_by_the_command_what_each_rule_refuses_is_missing(tree):
         assert (other["status"], other["match"], other["lookalike"]) == ("missing", "", original)
         assert other["distance"] == "" and 0 <= int(copy["distance"]) <= 24
     assert tree.run(haystack=("photos",)).printed == [f"other {name}" for name in sorted(pairs)]
+
+
+# ------------------------------------------------------------------------------------------------
+# The second look, and what it need not see
+# ------------------------------------------------------------------------------------------------
+
+LITTLE = {  # pictures of which another seed differs in what the first look does not see
+    "invoices": lambda seed: invoice(3, 0, month=seed + 1),
+    "spreadsheets": spreadsheet,
+    "ledgers": lambda seed: ledger(seed, rows=60),
+    "receipts": lambda seed: receipt(seed, lines=150),
+    "chats": lambda seed: long_chat(seed, count=60),
+    "panoramas": lambda seed: panorama(seed, width=12000, height=300),
+    "letters": letter,
+    "dim": lambda seed: dimmed(dotted(seed), 8),
+}
+
+
+def dotted(seed):
+    """Things at night, each seed with other stars: BGR."""
+    image, rng = clipped(things(1) * 0.6 + 40), np.random.default_rng([500, seed])
+    for left, top in rng.integers(10, 470, (30, 2)).tolist():
+        cv2.circle(image, (left, top), 2, (250, 250, 250), -1, cv2.LINE_AA)
+    return image
+
+
+@pytest.mark.parametrize("kind", LITTLE)
+def test_what_differs_in_little_is_missing_and_its_copies_are_found(tree, kind):
+    original = LITTLE[kind](0)
+    ending = ".png" if kind in ("spreadsheets", "chats") else ".jpg"
+    put(tree.path / "papers" / f"0{ending}", original)
+    for seed in (1, 2):
+        put(tree.needles / f"other {seed}" / f"a{ending}", LITTLE[kind](seed))
+    for name, content in paper_copies(original):
+        put(tree.needles / "copies" / f"{name}.jpg", content)
+    rows = tree.findings(haystack=("papers",))
+    missing = [path for path, row in rows.items() if row["status"] == "missing"]
+    assert missing == [f"other 1/a{ending}", f"other 2/a{ending}"]
+
+
+def test_details_decide_what_the_first_look_passes(monkeypatch):
+    month, other = (cv2.cvtColor(invoice(3, 0, each), cv2.COLOR_GRAY2BGR) for each in (1, 2))
+    views = [View(each, each.shape[1::-1]) for each in (month, other)]
+    assert hash_and_search.is_same_picture(*views)
+    assert not hash_and_search.details_agree(*views)
+    assert hash_and_search.details_agree(views[0], View(half(month), half(month).shape[1::-1]))
+    for shape in ((1, 1), (1, 900), (2, 3)):
+        image = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
+        assert hash_and_search.details_agree(View(image, shape[::-1]), View(image, shape[::-1]))
+
+
+def test_plain_by_its_hash_is_not_plain_where_something_stands_out():
+    """A chat's 9 x 8 boxes are as smooth as a sky's."""
+    image = long_chat(0, count=60)
+    assert is_same_picture(image, clipped(image * 0.85 + 19))
+    assert not is_same_picture(sky(0.30), clipped(sky(0.30) * 0.85 + 19))
+
+
+def test_the_same_compressed_picture_is_found_whatever_its_segments_say(tree):
+    content = encode(things(1))
+    content = content[:2] + content[20:]  # without JFIF, which would tell the colours' meaning
+    taken = {second: taken_at(content, f"2014:12:24 18:00:{second}") for second in ("00", "23")}
+    put(tree.path / "photos" / "1.jpg", taken["00"])
+    adobe = b"Adobe\0\x64\0\0\0\0\0"  # its colours are no YCbCr
+    for name, data in {
+        "clock set": taken["23"],
+        "with a comment": with_segment(taken["23"], b"by us", b"\xfe"),
+        "on its side": with_orientation(taken["23"], 3),
+        "other colours": with_segment(taken["23"], adobe, b"\xee"),
+        "coded again": taken_at(encode(things(1), quality=91), "2014:12:24 18:00:23"),
+    }.items():
+        put(tree.needles / name / "a.jpg", data)
+    printed = tree.run(haystack=("photos",)).printed
+    assert printed == ["coded again", "on its side", "other colours"]
+
+
+BURST = (".png", ".tiff", ".webp", ".heic", ".jpg")
+
+
+@pytest.mark.parametrize("ending", BURST)
+def test_times_are_read_wherever_they_stand(tree, ending):
+    first, second = things(1), noisy(things(1))
+    times = {"0": "18:00:00", "1": "18:00:02"}
+    put(tree.path / "photos" / f"1{ending}", with_exif(first, ending, f"2014:12:24 {times['0']}"))
+    for name, time in times.items():
+        content = with_exif(second, ending, f"2014:12:24 {time}")
+        put(tree.needles / f"after {name}" / f"a{ending}", content)
+    assert tree.run(haystack=("photos",)).printed == ["after 1"]
+
+
+def test_fractions_of_a_second_tell_shots_apart(tree):
+    first, second, time = things(1), noisy(things(1)), "2014:12:24 18:00:00"
+    put(tree.path / "photos" / "1.jpg", with_exif(first, ".jpg", time, "250", quality=90))
+    for name, fraction in {"same": "25", "other": "75", "not known": ""}.items():
+        content = with_exif(second, ".jpg", time, fraction, quality=85)
+        put(tree.needles / name / "a.jpg", content)
+    assert tree.run(haystack=("photos",)).printed == ["other"]
+
+
+def test_equal_pixels_are_one_picture_whatever_the_times(tree):
+    image = things(1)
+    put(tree.path / "photos" / "1.png", with_exif(image, ".png", "2014:12:24 18:00:00"))
+    changed = image.copy()
+    changed[100, 100] ^= 1
+    for name, content in {"equal": image, "not equal": changed}.items():
+        content = with_exif(content, ".tiff", "2014:12:24 18:00:23")
+        put(tree.needles / name / "a.tiff", content)
+    assert tree.run(haystack=("photos",)).printed == ["not equal"]
+
+
+@pytest.mark.parametrize("ending", [".png", ".webp", ".tiff", ".heic"])
+def test_another_outline_is_another_picture(tree, ending):
+    outlined = [cut_out(things(1), seed) for seed in (0, 1, 2)]
+    put(tree.path / "photos" / f"1{ending}", with_exif(outlined[0], ending))
+    put(tree.needles / "copy" / "a.png", half(outlined[0]))
+    put(tree.needles / "colours" / "a.png", things(1))
+    for seed in (1, 2):
+        put(tree.needles / f"outline {seed}" / f"a{ending}", with_exif(outlined[seed], ending))
+    printed = tree.run(haystack=("photos",)).printed
+    assert printed == ["colours", "outline 1", "outline 2"]
+
+
+@pytest.mark.skipif(not linux, reason="drops root's powers as Linux does")
+def test_a_candidate_that_cannot_be_opened_is_told_and_no_answer(tree):
+    photo = tree.path / "photos" / "1.jpg"
+    put(photo, things(1))
+    assert tree.run("--cache", "cache", haystack=("photos",)).printed == []
+    put(tree.needles / "x" / "a.jpg", encode(things(1), quality=70))
+    photo.chmod(0)
+    options = {"haystack": ("photos",), "preexec_fn": without_root_powers}
+    done = tree.run("--cache", "cache", **options)
+    assert done.printed == ["x"]
+    assert done.warnings == [f"cannot read {os.path.join('photos', '1.jpg')}: Permission denied"]
+    photo.chmod(0o644)
+    assert tree.run("--cache", "cache", **options).printed == []
 
 
 # ------------------------------------------------------------------------------------------------

@@ -1048,16 +1048,6 @@ TIME = re.compile(rb"((?:19|20)\d\d):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)")
 TIMES = {0x132: 0x9290, 0x9003: 0x9291, 0x9004: 0x9292}  # tags, and of what is below a second
 PRINT = struct.Struct(">QQ72s")  # a Print in the cache, where it stands as hexadecimal digits
 DIGEST = re.compile("[0-9a-f]{32}")
-# What is raised where a cache holds something else than an answer, or nothing.
-ODD = (
-    TypeError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-    struct.error,
-)
 
 
 @dataclasses.dataclass(eq=False)
@@ -1126,7 +1116,7 @@ class Photo(typing.NamedTuple):
 
     @classmethod
     def from_row(cls, path, row):
-        """Return the Photo that a row of the cache holds, or raise one of ODD."""
+        """Return the Photo that a row of the cache holds, or raise an exception."""
         width, height, found, only_bytes = row
         found = tuple(Print(*PRINT.unpack(bytes.fromhex(each))) for each in found)
         if bool(found) == bool(only_bytes):
@@ -1180,7 +1170,7 @@ class Team:
         self.args = args
         self.hash_of_library = hash_by_article if args.article else hash_photo
         self.hash_of_needle = hash_by_article if args.article else hash_needle
-        self.cache, self.digests, self.warn_once = Cache(args.cache), {}, functools.cache(warn)
+        self.cache, self.warn_once = Cache(args.cache), functools.cache(warn)
         self.run, self.batch, jobs = call, BATCH, args.jobs or DEFAULT_JOBS
         if args.dask:  # then a thread only waits for a worker
             self.run, self.batch, jobs = Cluster(args.dask).run, 1, 256
@@ -1215,7 +1205,7 @@ class Team:
 
     def hash(self, path, function):
         """Return the Photo of a file by one of the hash_ functions, and its View if it has one."""
-        with contextlib.suppress(*ODD):  # nothing is kept of it, or no Photo
+        with contextlib.suppress(Exception):  # nothing is kept of it, or no Photo
             return Photo.from_row(path, self.cache.find(function, [path])), None
         photo, view = self.run(function, path)
         if not photo.only_bytes.endswith(NOT_INSTALLED):  # it may be, by the next run
@@ -1224,14 +1214,12 @@ class Team:
 
     def digest(self, path, function):
         """Return a file's digest by digest_start or digest_whole; nothing if it can't be read."""
-        key = path, function
         with contextlib.suppress(OSError, ValueError):
-            if key not in self.digests:
-                self.digests[key] = str(self.cache.find(function, [path]))
-            if not DIGEST.fullmatch(self.digests[key]):
-                self.digests[key] = self.run(function, path)
-                self.cache.put(function, [path], self.digests[key])
-            return self.digests[key]
+            digest = str(self.cache.find(function, [path]))
+            if not DIGEST.fullmatch(digest):
+                digest = self.run(function, path)
+                self.cache.put(function, [path], digest)
+            return digest
         return ""
 
     def picture(self, path):
@@ -1244,7 +1232,7 @@ class Team:
         """Return the Finding of what a look confirms among Candidates for a needle, or None."""
         files = [finding.path, *(each.path for each in candidates)]
         turns = [each.turn for each in candidates]
-        with contextlib.suppress(*ODD):  # nothing is kept of them, or no row of look
+        with contextlib.suppress(Exception):  # nothing is kept of them, or no row of look
             return confirmed(finding, candidates, self.cache.find(look, files, turns))
         row, trouble = self.run(look, *files, turns=turns, view=view)
         if trouble:  # an error is no answer
@@ -1393,15 +1381,12 @@ class Cache:
 
     def refuse_others(self, path):
         """Raise ValueError for a file that is no cache: to open it with SQLite can change it."""
-        if not os.path.exists(path):
-            return
-        if not os.path.isfile(path):
+        if os.path.exists(path) and not os.path.isfile(path):
             raise ValueError("not a regular file")
-        with open(path, "rb") as file:
+        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
             header = file.read(72)
-        is_ours = header[68:] == self.APPLICATION_ID.to_bytes(4, "big")
-        if header and not (header.startswith(b"SQLite format 3\0") and is_ours):
-            raise ValueError("it is there already, and it is not a cache of this script")
+            if header and header[68:] != self.APPLICATION_ID.to_bytes(4, "big"):
+                raise ValueError("it is there already, and it is not a cache of this script")
 
     def key_of(self, function, files, details):
         """Return the columns task, path and stamp. Raises OSError."""
@@ -1420,10 +1405,10 @@ class Cache:
             with self.lock:
                 row = self.database.execute(query, key).fetchone()
             return json.loads(row[0])
-        except (OSError, *ODD):  # it has vanished; nothing is kept, or somebody has changed it
-            return None
         except sqlite3.Error as error:
             end(f"cannot read the cache: {error}; name a new file")
+        except Exception:  # it has vanished; nothing is kept, or somebody has changed it
+            return None
 
     def put(self, function, files, answer, details=""):
         if not self.database:
@@ -1465,9 +1450,12 @@ LACKED = STATUSES[:3]  # of the needles that the library lacks, or has only in p
 
 
 class Candidate(typing.NamedTuple):
+    """A photograph that a needle may be a copy of; the likeliest sorts first."""
+
+    apart: float  # spreads by which the 9 x 8 levels differ, in the mean
     path: str
-    bits: int  # of 128 in which the hashes differ
     turn: int  # how the needle must be turned, as a place in TURNS
+    bits: int  # of 128 in which the hashes differ
 
 
 class Haystack:
@@ -1500,7 +1488,7 @@ class Haystack:
             (row, column, levels), *_ = photo.prints
             place = len(self.paths)
             self.rows[place], self.columns[place] = row, column
-            self.levels[place] = grey_levels(levels)
+            self.levels[place] = np.frombuffer(levels, np.uint8)
             if row in self.photographs:
                 self.photographs[row].append(photo.path)
             else:  # setdefault's list would be larger
@@ -1546,39 +1534,32 @@ class Haystack:
         agreeing = self.alike.get(key, ()) if key[-1] else ()  # nothing, if it can't be read
         return next((other for other in agreeing if not is_same_file(other, path)), "")
 
-    def equal(self, photo):
-        """Return the path of what has an equal hash, as the article looks it up; or nothing."""
-        others = self.photographs.get(photo.prints[0].row, ())
-        return next((other for other in others if not is_same_file(other, photo.path)), "")
-
     def candidates(self, photo, is_rotated):
         """Return the OPENED likeliest Candidates for a Photo."""
-        near = self.near(photo.prints if is_rotated else photo.prints[:1], CANDIDATE)
-        near.sort(key=lambda each: each[1:])
-        near = (Candidate(path, bits, turn) for bits, _, path, turn in near)
+        near = sorted(self.near(photo.prints if is_rotated else photo.prints[:1], *CANDIDATE))
         others = (each for each in near if not is_same_file(each.path, photo.path))
         return list(itertools.islice(others, OPENED))
 
     def look_alike(self, photo):
-        """Return (path, turn) of what is nearest to a Photo, as it is or turned; else nothing."""
-        near = self.near(photo.prints[:1], LOOK_ALIKE) + self.near(photo.prints, CANDIDATE)
-        others = (each[2:] for each in sorted(near) if not is_same_file(each[2], photo.path))
-        return next(others, ("", 0))
+        """Return the Candidate that is nearest to a Photo, as it is or turned, or None."""
+        near = self.near(photo.prints[:1], *LOOK_ALIKE) + self.near(photo.prints, *CANDIDATE)
+        near.sort(key=lambda each: (each.bits, *each))
+        return next((each for each in near if not is_same_file(each.path, photo.path)), None)
 
-    def near(self, sought_prints, limits):
-        """Return (bits, difference of levels, path, turn) of what is near one of some Prints."""
-        found, (most, correlation) = [], limits
-        for turn, sought in enumerate(sought_prints):
-            places = self.places_near(sought, most)
-            if not places:
+    def near(self, prints_sought, most, correlation):
+        """Return Candidates of what is near one of some Prints, by bits and by levels."""
+        found = []
+        for turn, sought in enumerate(prints_sought):
+            if not (places := self.places_near(sought, most)):
                 continue
-            levels = standardised(np.vstack([grey_levels(sought.levels), self.levels[places]]))
+            levels = np.frombuffer(sought.levels, np.uint8)
+            levels = standardised(np.vstack([levels, self.levels[places]]))
             bits = sum(self.bits_apart(sought, places))
-            differences = np.abs(levels[1:] - levels[0]).mean(1)
+            apart = np.abs(levels[1:] - levels[0]).mean(1)
             alike = np.flatnonzero((levels[1:] * levels[0]).mean(1) >= correlation)
-            for number in alike[np.argsort(differences[alike], kind="stable")[:RANKED]]:
+            for number in alike[np.argsort(apart[alike], kind="stable")[:RANKED]]:
                 path = self.paths[places[number]]
-                found.append((int(bits[number]), float(differences[number]), path, turn))
+                found.append(Candidate(float(apart[number]), path, turn, int(bits[number])))
         return found
 
     def places_near(self, sought, most):
@@ -1600,10 +1581,6 @@ class Haystack:
         """Return in how many bits hashes at some places differ, of rows and of columns: uint8."""
         rows = np.bitwise_count(self.rows[places] ^ np.uint64(sought.row))
         return rows, np.bitwise_count(self.columns[places] ^ np.uint64(sought.column))
-
-
-def grey_levels(levels):
-    return np.frombuffer(levels, np.uint8)
 
 
 def standardised(levels):
@@ -1705,9 +1682,11 @@ def compare(path, haystack, team):
 def judged_by_article(finding, haystack, team):
     """Return the Finding of a needle as the article does: found if a hash is equal."""
     photo, _ = team.hash(finding.path, team.hash_of_needle)
-    if match := haystack.equal(photo):
-        return finding._replace(match=match, bits=0)
-    return finding._replace(size=photo.size)
+    equal = haystack.photographs.get(photo.prints[0].row, ())
+    others = [path for path in equal if not is_same_file(path, photo.path)]
+    return (
+        finding._replace(match=others[0], bits=0) if others else finding._replace(size=photo.size)
+    )
 
 
 def judged(finding, haystack, team):
@@ -1718,22 +1697,21 @@ def judged(finding, haystack, team):
             return finding._replace(match=match, is_same_video=measure is media_size)
     if (kind := kind_of_needle(path)) not in PHOTOGRAPHS:
         finding = finding._replace(only_bytes=f"a {kind} file: only its bytes are compared")
-        check_readable(path)
+        checked_size(path)
+        open(path, "rb").close()
         return finding
     photo, view = team.hash(path, team.hash_of_needle)
     finding = finding._replace(size=photo.size, only_bytes=photo.only_bytes)
     candidates = haystack.candidates(photo, team.args.rotated)
     if candidates and (seen := team.look(finding, view, candidates)):
         return seen
-    lookalike, turn = haystack.look_alike(photo)
-    return finding._replace(lookalike=lookalike, turn=turn)
+    if alike := haystack.look_alike(photo):
+        return finding._replace(lookalike=alike.path, turn=alike.turn)
+    return finding
 
 
 def confirmed(finding, candidates, row):
-    """Return a finding with what a row of look says of its candidates, None of an empty one.
-
-    Raises one of ODD for what is no such row.
-    """
+    """Return a finding with what a row of look says of its candidates, None of an empty one."""
     if row == []:
         return None
     place, width, height, lacks = row
@@ -1766,12 +1744,6 @@ def grouped(paths, key):
     for path in paths:
         groups[key(path)].append(path)
     return [group for value, group in groups.items() if value]
-
-
-def check_readable(path):
-    """Raise OSError or ValueError for a file that can't be read, or that has nothing in it."""
-    checked_size(path)
-    open(path, "rb").close()
 
 
 def digest_start(path):

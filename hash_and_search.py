@@ -61,7 +61,7 @@ import time
 import typing
 import unicodedata
 
-PIP = f"{subprocess.list2cmdline([sys.executable])} -m pip install"
+PIP = f"{subprocess.list2cmdline([sys.executable or 'python'])} -m pip install"
 # Admit a panorama of 2**28 pixels; OpenCV's own 2**30 would let a small file take 6 GB of memory.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # read once, at the import
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's own threads would only wait here
@@ -82,11 +82,9 @@ except ImportError as error:
     if not {"-h", "--help"} & set(sys.argv):
         print(f"[ERROR] {error}{advice}", file=sys.stderr)
         sys.exit(2)
-    cv2 = np = paths = type(
-        "Absent",
-        (),
-        dict.fromkeys(["__getattr__", "__call__", "__rmul__"], lambda self, *_, **__: self),
-    )()
+    from unittest import mock
+
+    cv2 = np = paths = mock.MagicMock(__version__="")  # --help wants no more
 
 
 # ------------------------------------------------------------------------------------------------
@@ -182,28 +180,25 @@ HARMLESS = set(
 )
 # How a needle begins that no ending tells: a phone's backup, a rescued file, an editor's original.
 BEGINNINGS = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|BM....\0{4}"
-    rb"|....ftyp(?P<heif>hei[cmsx]|mif1|msf1|hev[cx])|....ftypavi[fs]|(?P<video>....ftyp)",
+    rb"(?P<decoded>\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|BM....\0{4}"
+    rb"|....ftypavi[fs])|(?P<HEIC>....ftyp(?:hei[cmsx]|mif1|msf1|hev[cx]))|(?P<video>....ftyp)",
     re.DOTALL,
 )
+APPLE_DOUBLE = b"\0\5\x16\7"  # what macOS puts beside each file on other disks
 # What empties itself, or holds smaller copies only; the last three by the folder above, too.
 TRASH = re.compile(
     r"(.*/)?(\$recycle\.bin|recycle(r|d|bin)|[.#@]recycle(\.bin)?|trash|\.trash.*|\.dtrash"
     r"|files_trashbin|@eadir|\.thumbnails|\.stversions|[.#@~]snapshots?|\.zfs|\.dropbox\.cache"
     r"|\.globaltrash|\.sync(trash|archive)|deleted items|recently deleted|papierkorb|corbeille"
     r"|\.photoprism|\.sync/archive|_gsdata_/_saved_|\.cache/thumbnails)",
-    re.IGNORECASE,
+    re.IGNORECASE | re.DOTALL,
 )
-IMMICH = {"thumbs", "encoded-video"}, {"upload", "library"}  # the first count beside the others
-# What is left out and told at once, and what it means.
-TOLD = {
-    "cannot be": "",
-    "listed by another name": "",
-    "link to a folder": ", not followed",
-    "archive": ", in which nothing is searched; unpack it",
-}
+IMMICH = {"thumbs", "encoded-video"}, {"upload", "library"}  # the first are previews beside these
+# Why something is not searched: files that are none of KINDS, and files of the other sorts.
+OTHER, EXCLUDED, HIDDEN = "other file", "excluded", "hidden"
+ARCHIVE = "archive, in which nothing is searched; unpack it"
 PART = ".hash_and_search-"  # begins the name of a copy that is not whole yet
-SHOWN, FEW = 20, 3  # lines on stderr of folders that lack something, and of anything else
+SHOWN, FEW = 20, 3  # lines on stderr of folders that lack something; names or lines of others
 
 
 def kind_of(path):
@@ -212,14 +207,23 @@ def kind_of(path):
 
 
 def kind_of_needle(path):
-    """Return what a needle's ending tells, or its first bytes where that tells nothing."""
+    """Return what a needle's ending tells, or its first bytes; what can't be read may be one."""
     ending = ending_of(path)
-    if ending in KIND_OF or ending in HARMLESS or not size_of(path):  # a pipe would be waited for
+    if ending in KIND_OF or ending in HARMLESS:
         return KIND_OF.get(ending)
-    with contextlib.suppress(OSError), open(path, "rb") as file:
-        if found := BEGINNINGS.match(file.read(16)):
-            return "HEIC" if found["heif"] else "video" if found["video"] else "decoded"
-    return None
+    try:
+        found = BEGINNINGS.match(beginning_of(path))
+    except OSError:
+        return "decoded"
+    return found and found.lastgroup
+
+
+def beginning_of(path):
+    """Return the first bytes of a file; none of a pipe, which would be waited for."""
+    if not size_of(path):
+        return b""
+    with open(path, "rb", buffering=0) as file:
+        return file.read(16)
 
 
 def ending_of(path):
@@ -239,7 +243,11 @@ class Listing:
     files: list = dataclasses.field(default_factory=list)  # paths of photographs and videos
     left_out: list = dataclasses.field(default_factory=list)  # (path, why) of what isn't searched
     folders: set = dataclasses.field(default_factory=set)  # what folder_ids says of each folder
-    unlisted: list = dataclasses.field(default_factory=list)  # folders that can't be listed
+
+    @property
+    def unlisted(self):
+        """The folders that can't be listed."""
+        return [path for path, why in self.left_out if why.startswith("cannot be listed")]
 
     def name_of(self, folder):
         """Name a folder by its path below root, and root itself by its own name."""
@@ -256,30 +264,31 @@ class Listing:
 
     def add(self, path, kind):
         """Add a file to those that are searched, or to what is left out."""
-        name = os.path.basename(path)
-        is_hidden = name.startswith(".") and not name.endswith(".icloud")
-        if is_hidden and (not kind or (name.startswith("._") and is_apple_double(path))):
-            return
-        if self.is_excluded(path):
-            self.left_out.append((path, "excluded"))
-        elif is_hidden:
-            self.left_out.append((path, "hidden"))
-        elif kind:
-            self.files.append(path)
+        name, why = os.path.basename(path), ""
+        if name.startswith(".") and not name.endswith(".icloud"):
+            if not kind or is_apple_double(path):
+                return
+            why = HIDDEN
+        elif not kind:
+            is_archive = ending_of(path) in ARCHIVES and not self.is_library
+            why = ARCHIVE if is_archive else OTHER
+        why = EXCLUDED if self.is_excluded(path) else why
+        if why:
+            self.left_out.append((path, why))
         else:
-            self.left_out.append((path, "archive" if ending_of(path) in ARCHIVES else "other file"))
+            self.files.append(path)
 
     def is_excluded(self, path):
         """Whether a pattern fits a path below root, or one of its folders, whole or by name."""
         if not self.exclude:
             return False
         parts = pathlib.PurePath(os.path.relpath(path, self.root)).parts
-        names = {*parts, *("/".join(parts[:count]) for count in range(len(parts) + 1))}
-        return any(fnmatch.filter(names, pattern) for pattern in self.exclude)
+        names = {*parts, *itertools.accumulate(parts, "{}/{}".format)}
+        return any(fnmatch.filter(names, pattern.rstrip("/")) for pattern in self.exclude)
 
     def walk(self):
         """Yield each file below root; follow no link, and note each folder."""
-        folders, seen, trash = [self.root], set(), []
+        folders, seen = [self.root], set()
         while folders:
             folder = folders.pop()
             try:
@@ -288,11 +297,13 @@ class Listing:
                 with os.scandir(folder) as entries:
                     entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
             except OSError as error:
-                self.left_out.append((folder, f"cannot be listed: {error.strerror}"))
-                self.unlisted.append(folder)
+                why = (
+                    EXCLUDED if self.is_excluded(folder) else f"cannot be listed: {error.strerror}"
+                )
+                self.left_out.append((folder, why))
                 continue
             if ids & seen:
-                self.left_out.append((folder, "listed by another name"))
+                self.left_out.append((folder, "listed already, by another name"))
                 continue
             seen |= ids
             names = {entry.name for entry in entries}
@@ -302,58 +313,51 @@ class Listing:
                     is_folder = os.path.isdir(entry.path) if is_link else entry.is_dir()
                 except OSError as error:  # of a damaged disk
                     self.left_out.append((entry.path, f"cannot be looked at: {error.strerror}"))
-                    is_link = is_folder = False
+                    is_folder = False
                 if not is_folder:
                     yield entry.path
                 elif is_link:
-                    self.left_out.append((entry.path, "link to a folder"))
+                    self.left_out.append((entry.path, "link to a folder, not followed"))
                 elif self.is_library and is_trash(entry.path, names):
-                    trash.append(entry.path)
+                    self.left_out.append((entry.path, "trash or previews, which do not count"))
                 else:
                     folders.append(entry.path)
-        lines = (f"{path}: trash or previews, which do not count" for path in sorted(trash))
-        tell_some(warn, lines, "folders of trash or previews", FEW)
 
     def tell_what_is_left_out(self):
-        for sort, advice in TOLD.items():
-            left = sorted(each for each in self.left_out if each[1].startswith(sort))
-            if not (self.is_library and sort == "archive"):
-                lines = (f"{path}: {why}{advice}" for path, why in left)
-                tell_some(warn, lines, f"{sort}; --report lists them", FEW)
+        """Say in a line for each reason what is left out, and what folders it leaves unsearched."""
+        reasons = collections.defaultdict(list)
+        for path, why in sorted(self.left_out):
+            reasons[why].append(path)
+        for why in sorted(reasons.keys() - {OTHER, EXCLUDED}):
+            warn(f"{some(reasons[why])}: {why}")
         if not self.is_library:
-            tell_some(warn, self.lone(), "such folders; --report lists them", FEW)
+            tell_some(
+                warn, list(self.lone(reasons[OTHER])), FEW, " such folders; --report lists them"
+            )
         clouds = os.name == "nt" or sys.platform == "darwin"
         if away := sum(map(is_online_only, self.files if clouds else ())):
             warn(f"{self.root}: {away:,} files are online only; reading downloads them")
 
-    def lone(self):
-        """Return a line for each folder with files that may matter, and none that is searched.
-
-        Such folders side by side are told in one line; what may be photographs comes first.
-        """
-        searched = {self.root}
-        for folder in {os.path.dirname(path) for path in self.files}:
-            searched |= {folder, *map(str, pathlib.PurePath(folder).parents)}
-        endings = collections.defaultdict(set)
-        for path, why in self.left_out:
-            ending = ending_of(path) or "without an ending"
-            is_harmless = {ending, os.path.basename(path).lower()} & HARMLESS
-            if why == "hidden" or (why in ("other file", "archive") and not is_harmless):
-                words = f"hidden {ending}" if why == "hidden" else ending
-                endings[os.path.dirname(path)].add(words)
-        beside = collections.defaultdict(list)
+    def lone(self, others):
+        """Yield a line for each folder, or for those in one, with other files and none searched."""
+        searched = {os.path.dirname(os.path.join(self.root, ""))}
+        for folder in map(os.path.dirname, self.files):
+            while folder not in searched:
+                searched.add(folder)
+                folder = os.path.dirname(folder)
+        endings, beside = collections.defaultdict(set), collections.defaultdict(list)
+        for path in others:
+            ending = ending_of(path)
+            if not {ending, os.path.basename(path).lower()} & HARMLESS:
+                endings[os.path.dirname(path)].add(ending or "files without an ending")
         for folder in sorted(endings.keys() - searched):
             beside[os.path.dirname(folder)].append(folder)
-        lines = []
         for parent, folders in beside.items():
-            only = sorted(set().union(*(endings[folder] for folder in folders)))
             name = self.name_of(folders[0])
             if len(folders) > 1:
                 name = f"{self.name_of(parent)}: {len(folders):,} folders"
-            is_urgent = any(each.startswith("hidden") or each in ARCHIVES for each in only)
-            shown = ", ".join(only[:5])
-            lines.append((not is_urgent, f"{name}: only {shown}, nothing that is searched"))
-        return [line for _, line in sorted(lines)]
+            only = some(sorted(set().union(*map(endings.get, folders))))
+            yield f"{name}, only {only}, which are not searched"
 
 
 def list_all(args):
@@ -386,11 +390,8 @@ def is_trash(path, beside):
 
 
 def is_apple_double(path):
-    """Whether a file is one of those that macOS puts beside each file on other disks."""
-    if not size_of(path):  # a pipe would be waited for
-        return False
-    with contextlib.suppress(OSError), open(path, "rb") as file:
-        return file.read(4) == b"\0\5\x16\7"
+    with contextlib.suppress(OSError):
+        return beginning_of(path).startswith(APPLE_DOUBLE)
     return False
 
 
@@ -667,12 +668,24 @@ def shrunk_to(image, most):
     return shrunk(image, max(1, int(scale * max(image.shape[:2])))) if scale < 1 else image
 
 
-def resized(image, size):
-    """Bring an image to a size (width, height) without aliasing."""
-    scales = [side / whole for side, whole in zip(size, image.shape[1::-1], strict=True)]
-    if min(scales) >= 0.5 and max(scales) < 1:  # in a quarter of INTER_AREA's time
-        return cv2.resize(cv2.GaussianBlur(image, (3, 3), 0.5), size)
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+def resized(image, size, whole=None):
+    """Bring an image to a size (width, height) without aliasing.
+
+    whole is the picture's own size: of a reduced JPEG the last row may be part of a pixel, and what
+    that stretches by half a pixel has another structure.
+    """
+    sides = image.shape[1::-1]
+    if whole:
+        factor = round(whole[0] / sides[0]) or 1
+        exact = [side / factor for side in whole]
+        sides = exact if np.abs(np.subtract(exact, sides)).max() < 1 else sides
+    across, down = (side / length for side, length in zip(size, sides, strict=True))
+    method = cv2.INTER_AREA
+    if min(across, down) >= 0.5 and max(across, down) < 1:  # in a quarter of its time
+        image, method = cv2.GaussianBlur(image, (3, 3), 0.5), cv2.INTER_LINEAR
+    result = cv2.resize(image, None, fx=across, fy=down, interpolation=method)
+    is_so = result.shape[1::-1] == tuple(size)
+    return result if is_so else cv2.resize(image, size, interpolation=method)
 
 
 def to_grey(image):
@@ -944,7 +957,7 @@ def most_pixels():
 
 # With any of these the cache's recipe changes, and so it does with how a file is decoded. Versions
 # of OpenCV set some formats upright differently.
-RECIPE = f"7, OpenCV {cv2.__version__}"
+RECIPE = f"8, OpenCV {cv2.__version__}"
 # "Brighter" means by more than a quarter of a grey level from one column to the next: with less,
 # the noise of JPEG decides on flat ground; half a level costs copies of less contrast.
 RAMP = 0.25 * np.arange(9, dtype=np.float32)
@@ -1176,6 +1189,7 @@ class Team:
             self.run, self.batch, jobs = Cluster(args.dask).run, 1, 256
         self.pool = concurrent.futures.ThreadPoolExecutor(jobs)
         self.most = 2 * jobs  # batches handed out at once: few, as each may hold views
+        self.disks = [*filter(holds_something, [*args.haystack, args.needles])]
 
     def map(self, work, items):
         """Yield what work returns for each item, in order; threads do it, a little ahead."""
@@ -1193,8 +1207,26 @@ class Team:
 
     def hash_library(self, files):
         """Yield a Photo for each path, in order; tell what can't be read."""
-        found = self.map(self.hash_one, files)
-        return telling_unreadable(found, self.args.haystack, "; --report lists them")
+        return self.telling_unreadable(self.map(self.hash_one, files))
+
+    def telling_unreadable(self, results):
+        """Pass Photos or Findings on, and tell which can't be read. Ends the run if a disk goes."""
+        unreadable = 0
+        for result in results:
+            if result.problem:
+                self.check_disks()
+                unreadable += 1
+                if unreadable <= FEW:
+                    warn(f"cannot read {result.path}: {result.problem}")
+            yield result
+        if unreadable > FEW:
+            warn(f"and {unreadable - FEW:,} more that can't be read; --report lists them")
+        self.check_disks()
+
+    def check_disks(self):
+        for root in self.disks:
+            if not holds_something(root):
+                end(f"{root} is gone; is the disk still connected?")
 
     def hash_one(self, path):
         """Return the Photo of a file of the library. A problem is this file's own."""
@@ -1254,29 +1286,11 @@ def attempt(function, *paths, **details):
         return None, reason(error)
 
 
-def telling_unreadable(results, roots, advice):
-    """Pass Photos or Findings on, and tell which can't be read. Ends the run if a root is gone."""
-    count = 0
-    for result in results:
-        if result.problem:
-            check_disks(roots)
-            count += 1
-            if count <= FEW:
-                warn(f"cannot read {result.path}: {result.problem}")
-        yield result
-    if count > FEW:
-        warn(f"and {count - FEW:,} more that can't be read{advice}")
-
-
-def check_disks(roots):
-    """End the run if a folder can't be listed any more, or is empty as a mount's place is."""
-    for root in roots:
-        try:
-            is_there = bool(os.listdir(root))
-        except OSError:
-            is_there = False
-        if not is_there:
-            end(f"{root} is gone; is the disk still connected?")
+def holds_something(folder):
+    """Whether a folder can be listed, and is not empty as a mount's place is."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return any(True for _ in entries)
+    return False
 
 
 class Cluster:
@@ -1465,9 +1479,7 @@ class Haystack:
         self.going = going_folders(listings, needles)
         self.ids_of = functools.cache(folder_ids)
         files = sorted(itertools.chain.from_iterable(listing.files for listing in listings))
-        self.others = [
-            path for each in listings for path, why in each.left_out if why == "other file"
-        ]
+        self.others = [path for each in listings for path, why in each.left_out if why == OTHER]
         for listing in listings:
             listing.files.clear()  # of millions of paths one list is enough
         self.all = [path for path, _ in itertools.groupby(files)]
@@ -1621,10 +1633,11 @@ def is_same_file(first, second):
         return True
     if stats.st_ino and not os.path.samestat(stats, others):
         # mergerfs, bindfs and their kin show one file on two devices, with its times. A copy was
-        # changed at another moment, which no program can set; some disks know whole seconds only.
+        # changed at another moment, which no program can set; some disks know whole seconds only,
+        # and Windows tells instead when a file was made.
         times = [(each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in (stats, others)]
         is_shown_twice = times[0] == times[1] and stats.st_ctime_ns % 10**9 > 0
-        return is_shown_twice and stats.st_dev != others.st_dev
+        return is_shown_twice and stats.st_dev != others.st_dev and os.name != "nt"
     is_one = stats.st_ino and stats.st_nlink == 1
     return bool(is_one) or os.path.realpath(first) == os.path.realpath(second)
 
@@ -1663,7 +1676,7 @@ def search(files, haystack, team):
     if not team.args.article:
         haystack.know_sizes(files)
     found = team.map(functools.partial(compare, haystack=haystack, team=team), files)
-    found = telling_unreadable(found, [team.args.needles], "; --report lists every needle")
+    found = team.telling_unreadable(found)
     return with_twins(list(progress(found, len(files), "needles compared")), team)
 
 
@@ -1684,9 +1697,9 @@ def judged_by_article(finding, haystack, team):
     photo, _ = team.hash(finding.path, team.hash_of_needle)
     equal = haystack.photographs.get(photo.prints[0].row, ())
     others = [path for path in equal if not is_same_file(path, photo.path)]
-    return (
-        finding._replace(match=others[0], bits=0) if others else finding._replace(size=photo.size)
-    )
+    if others:
+        return finding._replace(match=others[0], bits=0)
+    return finding._replace(size=photo.size)
 
 
 def judged(finding, haystack, team):
@@ -1696,7 +1709,8 @@ def judged(finding, haystack, team):
         if match := haystack.same(path, team, measure):
             return finding._replace(match=match, is_same_video=measure is media_size)
     if (kind := kind_of_needle(path)) not in PHOTOGRAPHS:
-        finding = finding._replace(only_bytes=f"a {kind} file: only its bytes are compared")
+        kind = f"a {ending_of(path)} file" if kind == "raw" else "a video"
+        finding = finding._replace(only_bytes=f"{kind}: only its bytes are compared")
         checked_size(path)
         open(path, "rb").close()
         return finding
@@ -1912,7 +1926,7 @@ def is_same_picture(one, two):
     scale = LONGER_SIDE / max(smaller)
     scale = scale if scale < 0.95 else 1  # for a few pixels it is not worth the time
     size = tuple(max(1, round(side * scale)) for side in smaller[::-1])
-    greys = resized(one.grey, size), resized(two.grey, size)
+    greys = [resized(each.grey, size, each.size) for each in (one, two)]
     return levels_agree(*greys) and structures_agree(*greys) and colours_agree(one, two)
 
 
@@ -1926,8 +1940,8 @@ def details_agree(one, two):
     most = 4 * CLOSE if pixels > 4 * CLOSE and one.is_flat else CLOSE
     scale = min(1, max(min(0.5, math.sqrt(most / pixels)), LONGER_SIDE / max(smaller)))
     size = tuple(max(1, round(side * scale)) for side in smaller)
-    greys = (each.detailed(FINER * math.prod(size)) for each in (one, two))
-    image, other = (resized(each, size) for each in greys)
+    least = FINER * math.prod(size)
+    image, other = (resized(each.detailed(least), size, each.size) for each in (one, two))
     (mean, spread), (other_mean, other_spread) = mean_and_spread(image), mean_and_spread(other)
     gain = gain_for(spread, other_spread)
     shift = other_mean - gain * mean
@@ -2066,6 +2080,17 @@ class Directory(typing.NamedTuple):
         return self.lacking > 0 or not self.findings
 
     @property
+    def urgency(self):
+        """What sorts folders: those that can't be listed, then those that lack most."""
+        return bool(self.findings), -self.lacking, self.name
+
+    @property
+    def line(self):
+        if not self.findings:
+            return f"cannot be listed: {self.name}"
+        return f"{self.lacking:,} of {len(self.findings):,} lacking: {self.name}"
+
+    @property
     def summary(self):
         if not self.findings:
             return "cannot be listed"
@@ -2092,14 +2117,16 @@ class Results:
 
     @property
     def left_out(self):
-        """(folder's name, Finding) of what is not searched, and of the library's unreadable."""
-        *library, needles = self.listings
-        for path, why in sorted(needles.left_out):
-            yield needles.name_of(os.path.dirname(path)), Finding(path, left_out=why)
-        for photo in self.haystack.unreadable:
-            yield os.path.dirname(photo.path), Finding(photo.path, problem=photo.problem)
-        for path in itertools.chain.from_iterable(each.unlisted for each in library):
-            yield path, Finding(path, left_out="cannot be listed")
+        """(folder's name, Finding) of what is not searched, and of what the library can't read."""
+        for listing in self.listings:
+            for path, why in sorted(listing.left_out):
+                folder = os.path.dirname(path)
+                name = folder if listing.is_library else listing.name_of(folder)
+                if not (listing.is_library and why == OTHER):
+                    yield name, Finding(path, left_out=why, bytes=size_of(path))
+        for path, *_, problem in self.haystack.unreadable:
+            finding = Finding(path, problem=f"in the library: {problem}", bytes=size_of(path))
+            yield os.path.dirname(path), finding
 
     def all_of(self, *statuses):
         """Return the findings that have one of some statuses, or all of them."""
@@ -2109,44 +2136,54 @@ class Results:
 
 def tell_the_end(results):
     """Say on stderr what became of the needles, and what to do next."""
-    args, haystack = results.args, results.haystack
-    broken = f", {len(haystack.unreadable):,} of them unreadable" if haystack.unreadable else ""
-    searched = f"{len(haystack.all):,} photographs and videos{broken}"
+    args, damaged = results.args, len(results.haystack.unreadable)
+    searched = f"{len(results.haystack.all):,} photographs and videos"
+    searched += f", {damaged:,} of them unreadable" if damaged else ""
     tell(f"{args.needles} against the library {', '.join(args.haystack)} ({searched}):")
-    tell(f"{len(results.all_of()):,} photographs and videos: {in_numbers(results)}")
-    if compared := sum(bool(finding.only_bytes) for finding in results.all_of()):
+    needles, lacking = results.all_of(), [each for each in results.directories if each.is_lacking]
+    tell(f"{len(needles):,} photographs and videos: {in_numbers(results)}")
+    if compared := sum(bool(finding.only_bytes) for finding in needles):
         tell(f"{compared:,} not found could only be compared by their bytes, such as videos")
-    if left := collections.Counter(why.split(":")[0] for _, why in results.listings[-1].left_out):
-        tell(f"left out: {', '.join(f'{why} {count:,}' for why, count in left.most_common())}")
-    lacking = [each for each in results.directories if each.is_lacking]
-    if not lacking:
-        return
-    besides = sum(each.found > 0 for each in lacking)
-    whole = f"{besides:,} of them besides those above"
-    if besides == len(lacking):
-        whole = "no folder is lacking as a whole"
-    tell(f"{len(lacking):,} folders hold what the library lacks, {whole}:")
-    lacking.sort(key=lambda each: -each.lacking)
-    lines = (f"  {each.lacking} of {len(each.findings)} lacking: {each.name}" for each in lacking)
-    tell_some(tell, lines, "folders; --report page.html shows all")
+    if left := left_out_in_numbers(results):
+        tell(f"left out: {left}")
+    if lacking:
+        tell_what_is_lacking(sorted(lacking, key=lambda each: each.urgency), args)
+    elif needles:
+        tell("the library lacks nothing of what was searched")
+
+
+def tell_what_is_lacking(directories, args):
+    besides = sum(each.found > 0 for each in directories)
+    which = f"{besides:,} of them besides those above" if besides else "all of them named above"
+    if besides == len(directories):
+        which = "no folder is lacking as a whole"
+    hold = "folder holds" if len(directories) == 1 else "folders hold"
+    tell(f"{len(directories):,} {hold} what the library lacks, {which}:")
+    report = (args.report or ["--report page.html"])[0]
+    tell_some(tell, [f"  {each.line}" for each in directories], SHOWN, f"; {report} shows all")
     hints = [] if args.report else ["--report page.html shows them"]
-    if not args.copy_missing:
-        hints.append("--copy-missing FOLDER copies what is lacking")
+    hints += [] if args.copy_missing else ["--copy-missing FOLDER copies what is lacking"]
     if hints:
         tell(", ".join(hints))
 
 
+def left_out_in_numbers(results):
+    """Return how much is left out, by reason; what the library can't read is told elsewhere."""
+    reasons = (re.split("[,:]", each.left_out)[0] for _, each in results.left_out)
+    counts = collections.Counter(filter(None, reasons)).most_common()
+    return ", ".join(f"{why} ({count:,})" for why, count in counts)
+
+
 def in_numbers(results):
     """Return how many needles have each status, and how large and old the missing ones are."""
-    statuses = collections.Counter(finding.status for finding in results.all_of())
-    missing = results.all_of("missing")
-    parts = [f"{statuses['found']:,} found", f"{statuses['missing']:,} missing"]
-    if missing:
+    counts = collections.Counter(finding.status for finding in results.all_of())
+    parts = [f"{counts['found']:,} found", f"{counts['missing']:,} missing"]
+    if missing := results.all_of("missing"):
         years = sorted(dated(finding.time, "%Y") or "?" for finding in missing)
         span = years[0] if years[0] == years[-1] else f"{years[0]} to {years[-1]}"
         parts[-1] += f" ({in_bytes(sum(finding.bytes for finding in missing))}, {span})"
-    parts += [f"{statuses['better']:,} better here"] if statuses["better"] else []
-    parts += [f"{statuses['unreadable']:,} unreadable"] if statuses["unreadable"] else []
+    words = {"better": "better here", "unreadable": "unreadable"}
+    parts += [f"{counts[each]:,} {word}" for each, word in words.items() if counts[each]]
     return ", ".join(parts)
 
 
@@ -2176,13 +2213,13 @@ def in_bytes(count):
 
 def text_report(results):
     """The needles that the library lacks, one path a line."""
-    lines = []
+    lines, broken = [], []
     for path, *_ in results.all_of(*LACKED):
-        if "\n" in path or "\r" in path:
-            warn(f"{path}: has a line break in its name, and is left out of the .txt")
-            continue
         # To rsync a line that begins with # or ; is a comment, to many one with - an option.
-        lines.append(os.path.join(".", path) if path[0] in "#;-" else path)
+        line = os.path.join(".", path) if path[0] in "#;-" else path
+        (broken if re.search("[\n\r]", path) else lines).append(line)
+    if broken:
+        warn(f"{some(broken)}: left out of the .txt, as the name has a line break")
     return os.fsencode("".join(f"{line}\n" for line in lines))
 
 
@@ -2232,27 +2269,55 @@ def harmless(cell):
 
 def page_report(results):
     """A page to look at, which stands alone: small pictures of all but what is found are in it."""
-    page = Page(results)
-    directories = sorted(results.directories, key=lambda each: (-each.lacking, each.name))
-    totals = f"{len(results.all_of()):,} photographs and videos: {in_numbers(results)}."
-    if (hidden := len(results.all_of("found")) - FOUND_SHOWN) > 0:
-        totals += f" {hidden:,} more that are found stand in a table only (--report table.csv)."
-    turned = sum(finding.turn > 0 for finding in results.all_of("missing"))
-    if turned:
-        totals += f" {turned:,} look like turned or mirrored copies; --rotated finds those."
+    page, args = Page(results), results.args
+    directories = sorted(results.directories, key=lambda each: each.urgency)
     words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
     written = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
-    needles, library = results.args.needles, ", ".join(results.args.haystack)
     return PAGE.substitute(
-        title=f"What {escaped(needles)} holds that {escaped(library)} lacks",
+        title=f"What {escaped(args.needles)} holds that {escaped(', '.join(args.haystack))} lacks",
         made=time.strftime("%Y-%m-%d %H:%M"),
         call=escaped(written),
-        totals=totals,
-        left_out=page.left_out(results),
+        totals=totals_of(results),
+        left_out=left_out_box(results),
         columns="".join(f"<th>{each}" for each in page.columns),
         index="".join(page.row(*each) for each in enumerate(directories)),
         sections="".join(page.section(*each) for each in enumerate(directories)),
     ).encode("utf-8")
+
+
+def totals_of(results):
+    totals = f"{len(results.all_of()):,} photographs and videos: {in_numbers(results)}."
+    if (hidden := len(results.all_of("found")) - FOUND_SHOWN) > 0:
+        totals += f" {hidden:,} more that are found stand in a table only (--report table.csv)."
+    sideways = sum(finding.turn > 0 for finding in results.all_of("missing"))
+    if sideways and not results.args.rotated:
+        totals += f" {sideways:,} look like turned or mirrored copies; --rotated finds those."
+    return totals
+
+
+def left_out_box(results):
+    """A box that says what is not searched, and where; nothing if there is none."""
+    places = collections.Counter(
+        (each.left_out or each.problem, name) for name, each in results.left_out
+    )
+    if not places:
+        return ""
+    damaged = len(results.haystack.unreadable)
+    parts = [left_out_in_numbers(results)] + [f"unreadable in the library ({damaged:,})"] * (
+        damaged > 0
+    )
+    lines = [
+        f"<li>{escaped(name)}: {escaped(why)}{f' ({count:,})' if count > 1 else ''}"
+        for (why, name), count in sorted(
+            places.items(), key=lambda each: (each[0][0] == OTHER, each)
+        )
+    ]
+    if (more := len(lines) - LEFT_OUT_SHOWN) > 0:
+        lines[LEFT_OUT_SHOWN:] = [f"<li>and {more:,} more; --report table.csv shows all"]
+    return (
+        f"<details class=box{' open' if len(lines) <= SHOWN else ''}><summary>left out: "
+        f"{', '.join(filter(None, parts))}</summary><ol>{''.join(lines)}</ol></details>"
+    )
 
 
 class Page:
@@ -2267,24 +2332,6 @@ class Page:
         self.pictures = dict(zip(files, pictures, strict=True))
         self.room = FOUND_SHOWN
         self.columns = [each for each in STATUSES if results.all_of(each)]
-
-    def left_out(self, results):
-        """A box that says what is not searched, by folder, or nothing."""
-        sorts = collections.Counter(
-            (name, each.left_out or f"unreadable in the library: {each.problem}")
-            for name, each in results.left_out
-        )
-        lines = [
-            f"<li>{escaped(name)}: {count:,} x {escaped(why)}"
-            for (name, why), count in sorts.items()
-        ]
-        if len(lines) > LEFT_OUT_SHOWN:
-            lines[LEFT_OUT_SHOWN:] = [
-                f"<li>and {len(lines) - LEFT_OUT_SHOWN:,} more; see --report table.csv"
-            ]
-        summary = f"{sorts.total():,} files and folders are left out or unreadable in the library"
-        fold = f"<details><summary>{summary}</summary><ol>{''.join(lines)}</ol></details>"
-        return fold if lines else ""
 
     def row(self, number, directory):
         """One row of the table of folders."""
@@ -2358,7 +2405,7 @@ def picture_of(path):
     In base64, to stand in the page; nothing where there is none to see.
     """
     checked_size(path)
-    if kind_of(path) == "video":
+    if kind_of_needle(path) == "video":
         image = cv2.VideoCapture(path).read()[1]
     else:
         try:
@@ -2831,15 +2878,13 @@ def parse_arguments(arguments=None):
 
 def refuse(message, usage):
     """End the run for what is no option, and say what was meant, perhaps."""
-    unknown = message.removeprefix("unrecognized arguments: ").split()[0]
-    options = re.findall("--[a-z-]+", usage)
-    close = difflib.get_close_matches(unknown, options, 1)
-    advice = "--help explains the options"
-    if unknown == "the":  # following arguments are required
+    advice, wrong = "--help explains the options", message.removeprefix("unrecognized arguments: ")
+    close = difflib.get_close_matches(wrong.partition(" ")[0], re.findall("--[a-z-]+", usage), 1)
+    if "arguments are required" in message:
         advice = f"for example: {EXAMPLE}"
-    elif close and unknown not in options:
+    elif close:
         advice = f"did you mean {close[0]}?"
-    elif message.startswith("unrecognized") and not unknown.startswith("-"):
+    elif wrong != message and not wrong.startswith("-"):
         advice = "--needles takes one folder; put a path that has spaces in quotes"
     end(f"{message} ({advice})")
 
@@ -2891,12 +2936,11 @@ def check_report(path, cache):
 
 
 def is_report(path):
-    """Whether a file begins as a report with its ending does. Raises OSError."""
+    """Whether a file is empty, or begins as a report with its ending does. Raises OSError."""
     with open(path, "rb") as file:
         start = file.read(2**16).removeprefix(b"\xef\xbb\xbf")
     if ending_of(path) == ".txt":
-        line = os.fsdecode(start.partition(b"\n")[0])
-        return not start or bool(kind_of(line)) or os.path.isfile(line)
+        return not start or kind_of_needle(os.fsdecode(start.partition(b"\n")[0])) is not None
     begins = "needle,directory," if ending_of(path) == ".csv" else PAGE.template.partition("$")[0]
     return not start or start.startswith(begins.encode())
 
@@ -2951,13 +2995,18 @@ def warn(line):
     tell(line, "WARN")
 
 
-def tell_some(say, lines, what, most=SHOWN):
-    """Say the first of some lines, and how many more there are."""
-    lines = list(lines)
+def tell_some(say, lines, most, what):
+    """Say the first of some lines, and how many more there are of what."""
     for line in lines[:most]:
         say(line)
     if len(lines) > most:
-        say(f"and {len(lines) - most:,} more {what}")
+        say(f"and {len(lines) - most:,} more{what}")
+
+
+def some(names):
+    """Name the first of some."""
+    more = f" and {len(names) - FEW:,} more" if len(names) > FEW else ""
+    return ", ".join(names[:FEW]) + more
 
 
 class Ended(SystemExit):

@@ -322,7 +322,7 @@ def ask_ours(haystack, needles, *options):
         command += ["--report", report, *options]
         subprocess.run(command, capture_output=True, check=True)
         rows = table(report)
-    matched = ("found", "lesser")
+    matched = ("found", "better")
     return {
         row["needle"]: ([row["match"]] if row["status"] in matched else [], row["lookalike"])
         for row in rows

@@ -77,7 +77,7 @@ def test_a_folder_found_in_part_is_told(tree):
         put(tree.needles / "December2014" / f"{seed}.jpg", encode(draw(seed)))
     done = tree.run()
     assert done.printed == []
-    assert "[INFO]   4 of 6 lacking: December2014\n" in done.err and done.warned == []
+    assert (done.partly, done.warnings) == (["4 of 6 lacking: December2014"], [])
 
 
 def test_a_folder_is_named_by_its_path_and_the_root_by_its_name(tree):

@@ -299,7 +299,7 @@ def test_a_folder_of_heic_is_accounted_for_without_the_package(tree):
     (advice,) = done.warnings
     assert advice.startswith("199 HEIC files are compared by their bytes only; ")
     assert "pip install" in advice and "pillow-heif>=1.8" in advice
-    assert done.partly == ["100APPLE: 1 of 200 found"]
+    assert done.partly == ["199 of 200 lacking: 100APPLE"]
     assert len((tree.path / "list.txt").read_text().splitlines()) == 199
     statuses = [row["status"] for row in table(tree.path / "table.csv")]
     assert statuses.count("missing") == 199 and statuses.count("found") == 1

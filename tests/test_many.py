@@ -439,7 +439,8 @@ def start_cluster(tree):
     """Start a scheduler, whose process prints its address and the process of its only worker."""
     put(tree.path / "cluster.py", STARTER.encode())
     arguments = [sys.executable, tree.path / "cluster.py"]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    quiet = {**os.environ, "PYTHONWARNINGS": "ignore"}  # of what it leaves when it is killed
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=quiet)
 
 
 def put_many(tree):

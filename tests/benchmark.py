@@ -157,7 +157,7 @@ def photos(count, each):
         yield Photo(f"./{number}.jpg", (640, 480), tuple(prints))
 
 count = int(sys.argv[1])
-library = Listing(".", True, [f"./{number}.jpg" for number in range(count)])
+library = Listing(".", True, files=[f"./{number}.jpg" for number in range(count)])
 haystack = Haystack([library], Listing("..", False))
 for photo in photos(count, 1):
     haystack.add(photo)

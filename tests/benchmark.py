@@ -157,7 +157,7 @@ def photos(count, each):
         yield Photo(f"./{number}.jpg", (640, 480), tuple(prints))
 
 count = int(sys.argv[1])
-library = Listing(".", True, [f"./{number}.jpg" for number in range(count)])
+library = Listing(".", True, files=[f"./{number}.jpg" for number in range(count)])
 haystack = Haystack([library], Listing("..", False))
 for photo in photos(count, 1):
     haystack.add(photo)
@@ -434,7 +434,7 @@ def count_wrong(counts):
     return sum(count["wrong"] for count in counts.values())
 
 
-HEAVY = re.compile("date stamp|.* cropped .*|framed|straightened|mirrored")
+HEAVY = re.compile("date stamp|.* cropped .*|framed|straightened|mirrored|vignette|lens profile")
 
 
 def recall_tables(photos, ways, scratch):

@@ -2567,7 +2567,7 @@ class Copies:
     def tell(self, fault=""):
         """Say what is copied, and why the rest is not; return whether there is a rest."""
         lines = (f"cannot copy {source}: {why}" for source, (_, why) in self.troubles.items())
-        tell_some(warn, lines, "that can't be copied")
+        tell_some(warn, lines, SHOWN, " that can't be copied")
         if changed := len(self.shelf.changed):
             warn(f"{changed:,} names had to change: they hide files, or the disk refuses them")
         already = f"; {in_kinds(self.there)} were there already" if self.there else ""
@@ -2755,7 +2755,7 @@ def blocks_of(path):
 
 def in_kinds(files):
     """Return how many photographs and videos, and how many sidecars, some paths are."""
-    known = sum(kind_of(path) is not None for path in files)
+    known = sum(kind_of_needle(path) is not None for path in files)
     sidecars = f" and {len(files) - known:,} sidecars" if len(files) > known else ""
     return f"{known:,} photographs and videos{sidecars}"
 

@@ -83,7 +83,7 @@ def test_the_five_steps_end_with_nothing_missing(disks):
     page = (disks / "page.html").read_text(encoding="utf-8")
     assert printed(looked) == ["WhatsApp Stickers", "scans", "unseen"]
     assert "4 folders hold what the library lacks, 1 of them" in looked.stderr
-    assert "1 look like turned or mirrored copies; --rotated finds those" in page
+    assert "1 look like turned or mirrored copies; <kbd>--rotated</kbd> finds those" in page
     assert printed(ran(TURN, disks)) == ["WhatsApp Stickers", "unseen"]
     ran(f"{COPY} --rotated", disks)
     copies = sorted(path.name for path in (disks / "to-import").rglob("*.jpg"))

@@ -2566,7 +2566,7 @@ class Copies:
 
     def tell(self, fault=""):
         """Say what is copied, and why the rest is not; return whether there is a rest."""
-        lines = (f"cannot copy {source}: {why}" for source, (_, why) in self.troubles.items())
+        lines = [f"cannot copy {source}: {why}" for source, (_, why) in self.troubles.items()]
         tell_some(warn, lines, SHOWN, " that can't be copied")
         if changed := len(self.shelf.changed):
             warn(f"{changed:,} names had to change: they hide files, or the disk refuses them")

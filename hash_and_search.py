@@ -72,13 +72,13 @@ try:
 except ImportError as error:
     if __name__ != "__main__":
         raise
-    advice = f"; run: {PIP} -r requirements.txt"
-    if sys.platform.startswith("linux") and ".so" in str(error):  # its windows want a library
+    advice = ""
+    if isinstance(error, ModuleNotFoundError):
+        advice = f"; run: {PIP} -r requirements.txt"
+    elif sys.platform.startswith("linux") and ".so" in str(error):  # its windows want a library
         advice = "; run: apt-get install libgl1 libglib2.0-0 (or take opencv-python-headless)"
     elif sys.platform == "win32" and "DLL" in str(error):
         advice = "; this Windows lacks its media features: take opencv-python-headless instead"
-    elif not isinstance(error, ModuleNotFoundError):
-        advice = ""
     if not {"-h", "--help"} & set(sys.argv):
         print(f"[ERROR] {error}{advice}", file=sys.stderr)
         sys.exit(2)
@@ -373,7 +373,7 @@ def list_all(args):
         if not listing.files and listing.root != args.copy_missing:
             warn(f"{listing.root}: no photographs and no videos")
     files = itertools.chain.from_iterable(listing.files for listing in (*library, needles))
-    heic = sum(ending_of(path) in KINDS["HEIC"].split() for path in files)
+    heic = sum(kind_of(path) == "HEIC" for path in files)
     if heic and not args.dask and not pillow_heif():
         advice = f'to decode them, run: {PIP} "pillow-heif>=1.8"'
         warn(f"{heic:,} HEIC files are compared by their bytes only; {advice}")
@@ -2334,13 +2334,15 @@ class Page:
             (found if finding.status == "found" else items).append(item)
         path, shown = os.path.abspath(directory.path), "".join(found[: self.room])
         self.room = max(0, self.room - len(found))
-        fold = f"<details><summary>{len(found):,} found</summary><ul>{shown}</ul></details>"
+        lists = f"<ul>{''.join(items)}</ul>" if items else ""
+        if found:
+            summary = f"<summary>{len(found):,} found</summary>"
+            lists += f"<details>{summary}<ul>{shown}</ul></details>"
         return (
             f'<section id="f{number}"{"" if directory.is_lacking else " class=whole"}>'
             f"<h2>{escaped(directory.name)}</h2>\n<p>{directory.summary}: "
-            f'<a href="{address_of(path)}"><code>{escaped(path)}</code></a></p>\n'
-            f"{'<ul>' + ''.join(items) + '</ul>' if items else ''}"
-            f"{fold if found else ''}</section>\n"
+            f'<a href="{address_of(path)}"><code>{escaped(path)}</code></a></p>'
+            f"\n{lists}</section>\n"
         )
 
     def figure(self, path, caption, is_shown=True):
@@ -2409,9 +2411,7 @@ def write_reports(results):
             write_whole(os.path.realpath(path), REPORTS[ending_of(path)](results))
         except OSError as error:
             failed = True
-            warn(f"cannot write {path}: {error.strerror or error}")
-    if failed:
-        tell("not every report was written", "ERROR")
+            tell(f"cannot write {path}: {error.strerror or error}", "ERROR")
     return failed
 
 
@@ -2910,10 +2910,8 @@ def check_report(path, cache):
         end(f"--report {path} is a link to {real}, which is no such report")
     if cache and os.path.normcase(real) == os.path.normcase(os.path.realpath(cache)):
         end(f"--report {path} is the cache")
-    if os.path.exists(real) and not os.path.isfile(real):
-        end(f"cannot write --report {path}: not a regular file")
     try:
-        if os.path.exists(real) and not is_report(real):
+        if os.path.exists(real) and not (os.path.isfile(real) and is_report(real)):
             end(f"--report {path} is there already, and is no such report")
         open(part_of(real), "xb").close()
         os.unlink(part_of(real))

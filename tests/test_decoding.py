@@ -569,7 +569,8 @@ def test_what_is_small_by_its_header_is_not_decoded_one_at_a_time(tmp_path):
     for number in range(24):
         put(tmp_path / "24" / f"{number}.webp", contents["lossy.webp"])
     sound = [path for path in tmp_path.rglob("*.*") if path.name != "moving.webp"]
-    decode(contents["a.heic"])  # imports the package
+    for name in ("a.heic", *(f"a{end}" for end in AVIF)):
+        decode(contents[name])  # imports the packages
     with concurrent.futures.ThreadPoolExecutor(8) as pool, LARGE:
         # As if a large picture were just decoded: the others need not wait.
         opened = [pool.submit(open_picture, os.fspath(path)) for path in sound]

@@ -505,7 +505,8 @@ def test_what_freezes_is_told_and_an_interruption_still_ends_the_run(tree):
             assert told_by(run, err) == waiting and run.poll() is None
             run.send_signal(signal.SIGINT)
             assert run.wait(10) == 130
-            assert told_by(run, err) == waiting + "[ERROR] interrupted; with --cache the next run goes on\n"
+            interrupted = "[ERROR] interrupted; with --cache the next run goes on\n"
+            assert told_by(run, err) == waiting + interrupted
         last, err = runs[2]
         assert last.wait(limit - time.monotonic()) == 2
         (line,) = told_by(last, err).splitlines()

@@ -10,7 +10,7 @@ script finds it is asked on the command line. A table of times comes from one ru
 contenders in turn; its times are whole processes, start-up included. What is not installed is
 shown as such. To install the peers:
 
-    python -m pip install ImageHash czkawka
+    python -m pip install ImageHash czkawka pdqhash
     apt-get install findimagedupes libjpeg-turbo-progs
 """
 
@@ -45,12 +45,20 @@ from pictures import (  # noqa: E402
     FAMILIES,
     LANGUAGES,
     copies,
+    dimmed,
     drawn,
     drawn_copies,
     edits,
     form,
+    invoice,
+    ledger,
+    letter,
+    long_chat,
+    panorama,
+    receipt,
     screen_copies,
     screenshot,
+    spreadsheet,
     statement,
 )
 
@@ -157,7 +165,7 @@ def photos(count, each):
         yield Photo(f"./{number}.jpg", (640, 480), tuple(prints))
 
 count = int(sys.argv[1])
-library = Listing(".", True, [f"./{number}.jpg" for number in range(count)])
+library = Listing(".", True, files=[f"./{number}.jpg" for number in range(count)])
 haystack = Haystack([library], Listing("..", False))
 for photo in photos(count, 1):
     haystack.add(photo)
@@ -322,7 +330,7 @@ def ask_ours(haystack, needles, *options):
         command += ["--report", report, *options]
         subprocess.run(command, capture_output=True, check=True)
         rows = table(report)
-    matched = ("found", "lesser")
+    matched = ("found", "better")
     return {
         row["needle"]: ([row["match"]] if row["status"] in matched else [], row["lookalike"])
         for row in rows
@@ -351,7 +359,27 @@ def contestants():
     found = {"ours": ask_ours}
     if importlib.util.find_spec("imagehash"):
         found["ImageHash"] = asked_by(imagehash_of)
+    if importlib.util.find_spec("pdqhash"):
+        found["PDQ"] = ask_pdq
     return {**found, "the article's code": asked_by(article_file_hash)}
+
+
+def ask_pdq(haystack, needles):
+    """Find what differs in no more than 31 of PDQ's 256 bits, as its authors advise."""
+    names = list(map(str, files_of(haystack)))
+    hashes, found = np.array([pdq_of(name) for name in names]), {}
+    for path in map(str, files_of(needles)):
+        near = np.flatnonzero((hashes != pdq_of(path)).sum(1) <= 31)
+        near = [names[place] for place in near if names[place] != path]
+        found[path] = sorted(near, key=lambda each: stem_of(each) != stem_of(path)), ""
+    return found
+
+
+@functools.cache
+def pdq_of(path):
+    import pdqhash
+
+    return pdqhash.compute(cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB))[0]
 
 
 def imagehash_of(path):
@@ -434,7 +462,7 @@ def count_wrong(counts):
     return sum(count["wrong"] for count in counts.values())
 
 
-HEAVY = re.compile("date stamp|.* cropped .*|framed|straightened|mirrored")
+HEAVY = re.compile("date stamp|.* cropped .*|framed|straightened|mirrored|vignette|lens profile")
 
 
 def recall_tables(photos, ways, scratch):
@@ -488,8 +516,29 @@ def more_recall(photographs, ways, scratch, is_quick):
     needles = put_copies(scratch / "turned", files_of(photographs), turned)
     say_rows("photographs ", ways, photographs, needles, "--rotated")
     say_rows("", ways, *put_drawn(scratch / "drawn pictures", is_quick))
-    for paper in (form, statement):
-        say_rows(f"{paper.__name__}s, ", ways, *put_papers(scratch, paper, 2 if is_quick else 60))
+    for name, paper in PAPERS.items():
+        count = 2 if is_quick else 60 if paper in (form, statement) else 12
+        say_rows(f"{name}, ", ways, *put_papers(scratch, name, paper, count))
+
+
+def dim_screenshot(seed):
+    app, language = divmod(seed, len(LANGUAGES))
+    return dimmed(screenshot(APPS[app % len(APPS)], list(LANGUAGES)[language]), 4)
+
+
+PAPERS = {  # functions of a number, of pictures of one layout
+    "forms": form,
+    "statements": statement,
+    "invoices of one template": functools.partial(invoice, 0),
+    "invoices of other months": lambda seed: invoice(1, 0, month=seed + 1),
+    "spreadsheets": spreadsheet,
+    "tables of 60 rows": functools.partial(ledger, rows=60),
+    "pale writing": letter,
+    "receipts of 180 lines": receipt,
+    "chats of 60 messages": long_chat,
+    "panoramas of 20,000 pixels": panorama,
+    "dim screenshots": dim_screenshot,
+}
 
 
 def say_rows(title, ways, library, needles, *options):
@@ -543,9 +592,9 @@ def put_drawn(folder, is_quick):
     return library, needles
 
 
-def put_papers(scratch, paper, count):
+def put_papers(scratch, name, paper, count):
     """Return a library of papers of one layout, and copies of them besides others."""
-    library, needles = scratch / f"{paper.__name__}s", scratch / f"{paper.__name__} copies"
+    library, needles = scratch / name, scratch / f"{name}, copies"
 
     def write(seed):
         page, name = paper(seed), f"{seed:03}.jpg"

@@ -211,7 +211,8 @@ for name in ("imdecode", "imdecodemulti", "imdecodeanimation", "imread"):
 def tree(tmp_path):
     """A haystack of eight pictures, a folder with nothing else, and functions that run us.
 
-    findings returns the rows of the table of a run by the needles' paths below their folder.
+    findings returns the rows of a run's table by the needles' paths below their folder, but for
+    what is left out, and for what can't be read of the library.
     """
 
     def run(*options, haystack=("haystack",), needles="needles", timeout=300, **more):
@@ -222,24 +223,32 @@ def tree(tmp_path):
         assert "Traceback" not in err
         asked = out.partition("[INFO] check the following directories...\n")[2]
         printed = [line.removeprefix("[INFO] ") for line in asked.splitlines()]
-        partly = re.findall(r"^\[(?:INFO|WARN)\] (.*: \d+ of \d+ found.*)$", err, re.MULTILINE)
-        warnings = re.findall(r"^\[WARN\] (.*)$", err, re.MULTILINE)
+        lacking = r"^\[INFO\]   ([\d,]+ of [\d,]+ lacking: .*|cannot be listed: .*)$"
         return SimpleNamespace(
             status=done.returncode,
             out=out,
             err=err,
             printed=printed,
             warned=re.findall(r"^\[(?:WARN|ERROR)\] .*$", err, re.MULTILINE),
-            partly=partly,  # the lines of folders that are found in part
-            warnings=[line for line in warnings if line not in partly],
+            # folders that lack something, and those of them that stdout does not name
+            lacking=re.findall(lacking, err, re.MULTILINE),
+            partly=[
+                line
+                for line in re.findall(lacking, err, re.MULTILINE)
+                if line.partition(": ")[2] not in printed
+            ],
+            warnings=re.findall(r"^\[WARN\] (.*)$", err, re.MULTILINE),
         )
 
     def findings(*options, needles="needles", **more):
         done = run("--report", "table.csv", *options, needles=needles, **more)
         assert done.status == 0, done.err
         rows = table(tmp_path / "table.csv")
+        paths = [pathlib.Path(os.path.relpath(row["needle"], needles)).as_posix() for row in rows]
         return {
-            pathlib.Path(os.path.relpath(row["needle"], needles)).as_posix(): row for row in rows
+            path: row
+            for path, row in zip(paths, rows, strict=True)
+            if row["status"] != "left out" and not path.startswith("../")
         }
 
     for seed in range(8):

@@ -13,7 +13,7 @@ import tempfile
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 SWITCHES = """--headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run
---disable-background-networking --allow-file-access-from-files --window-size=1200,1330""".split()
+--disable-background-networking --allow-file-access-from-files --window-size=1200,1125""".split()
 
 
 def main():

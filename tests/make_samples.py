@@ -4,7 +4,7 @@
 
 Landscapes out of noise: a graded sky, ridges that fade with distance, and what each place has of
 water, trees, sand, snow, lit windows and fog; film grain over all. The same numbers are drawn each
-time. Two screenshots are besides; they want the packages of tests/requirements.txt.
+time. Screenshots and invoices are besides; they want the packages of tests/requirements.txt.
 """
 
 import pathlib
@@ -18,7 +18,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TOP), str(TOP / "tests")]
 
 from hash_and_search import RAMP, dhash, thumbnails  # noqa: E402
-from pictures import calendar_app, resized, screenshot  # noqa: E402
+from pictures import calendar_app, edits, invoice, resized, screenshot  # noqa: E402
 
 WIDTH, HEIGHT = 640, 480
 
@@ -357,7 +357,7 @@ def meadow(seed, light):
     return scene.finish()
 
 
-# {folder: [(file, scene, light, seed)]}, the haystack and the two folders that it lacks.
+# {folder: [(file, scene, light, seed)]}, the haystack and what it lacks.
 HAYSTACK = {
     "2006/Summer at the lake": [
         *(
@@ -422,14 +422,17 @@ UNSEEN = {
         ("new year's eve.jpg", city, "night", 213),
         ("woods.jpg", forest, "grey", 214),
     ],
+    "WhatsApp Images": [("IMG-20141228-WA0004.jpg", sea, "dawn", 215)],
+    "Rescued from the card": [("f0001058", mountains, "sunset", 216)],
 }
 
 
 def save(path, image, *options):
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".jpg":
+    ending = path.suffix or ".jpg"
+    if ending == ".jpg":
         options = options or JPEG_80
-    path.write_bytes(cv2.imencode(path.suffix, image, options)[1].tobytes())
+    path.write_bytes(cv2.imencode(ending, image, options)[1].tobytes())
 
 
 JPEG_80 = (cv2.IMWRITE_JPEG_QUALITY, 80)
@@ -459,10 +462,17 @@ def copy_needles(haystack, needles):
         save(needles / "Brightened for printing" / picture.name, bright)
     for picture in pictures[4:48:24]:
         save(needles / "As PNG" / (picture.stem + ".png"), cv2.imread(str(picture)))
+    for number, picture in enumerate(pictures[3:39:12], 1):
+        content = next(edits(cv2.imread(str(picture))))[1]
+        (needles / "WhatsApp Images" / f"IMG-20141224-WA000{number}.jpg").write_bytes(content)
+    shutil.copy(pictures[7], needles / "Rescued from the card" / "f0001042")
 
 
 def draw_what_is_special(haystack, needles):
-    """What the script tells apart: a cropped photograph, a smaller copy, two screens of one app."""
+    """What the script tells apart: a cropped photograph, a smaller copy, two screens of one app.
+
+    And two invoices of one template, of which the library has the first.
+    """
     image = cv2.imread(str(haystack / "2007" / "Norway" / "DSC_1043.jpg"))
     down, across = HEIGHT // 50, WIDTH // 50
     cropped = image[down : HEIGHT - down, across : WIDTH - across]
@@ -479,6 +489,15 @@ def draw_what_is_special(haystack, needles):
     ):
         screen = resized(screenshot(calendar_app, "English", seed), 396, 836)
         save(path, screen, cv2.IMWRITE_PNG_COMPRESSION, 9)
+
+    january, february = (invoice(4, month, month) for month in (1, 2))
+    smaller = resized(january, 868, 1228)
+    for path, page in (
+        (haystack / "2014" / "Invoices" / "January.png", january),
+        (needles / "Scanned papers" / "January.png", smaller),
+        (needles / "Scanned papers" / "February.png", february),
+    ):
+        save(path, page, cv2.IMWRITE_PNG_COMPRESSION, 9)
 
 
 def explain(path):

@@ -577,7 +577,7 @@ def copies(image):
 
 
 def edits(image):
-    """Yield 16 kinds of edit; of the last six none is promised to be found."""
+    """Yield 18 kinds of edit; of the last eight none is promised to be found."""
     high, wide = image.shape[:2]
     rng = np.random.default_rng(0)
     scale = min(1, 1600 / max(high, wide)) * 0.8
@@ -611,3 +611,9 @@ def edits(image):
     turn = cv2.getRotationMatrix2D((wide / 2, high / 2), 1.5, 1.06)
     yield "straightened", encode(cv2.warpAffine(image, turn, (wide, high)))
     yield "mirrored", encode(image[:, ::-1].copy())
+    down, across = np.ogrid[-1 : 1 : high * 1j, -1 : 1 : wide * 1j]
+    light = 1 - (across**2 + down**2) / 4  # half of it in the corners
+    yield "vignette", encode(clipped(image * light[..., None]))
+    longer = max(high, wide)
+    camera = np.array([[longer, 0, wide / 2], [0, longer, high / 2], [0, 0, 1.0]])
+    yield "lens profile", encode(cv2.undistort(image, camera, np.array([-0.03, 0, 0, 0])))

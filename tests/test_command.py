@@ -69,10 +69,10 @@ def test_help_has_groups_defaults_and_an_example():
     assert re.search(r"--exit-code end with status 1 .*? \(default: 0\)", text)
     options = set(re.findall(r"^  (?:-\w.*, )?(--[a-z-]+)", done.stdout, re.MULTILINE))
     assert options == set(
-        "--help --haystack --needles --rotated --report --copy-missing --exit-code --cache --jobs "
-        "--dask --article --version".split()
+        "--help --haystack --needles --rotated --exclude --report --copy-missing --exit-code "
+        "--cache --jobs --dask --article --version".split()
     )
-    for group, option in (("what to compare", "--rotated"), ("results", "--copy-missing"),
+    for group, option in (("what to compare", "--exclude"), ("results", "--copy-missing"),
                           ("speed", "--cache"), ("rarely needed", "--article")):  # fmt: skip
         section = done.stdout.partition(f"\n{group}:\n")[2].partition("\n\n")[0]
         assert f"  {option}" in section
@@ -102,7 +102,8 @@ def test_the_version_names_the_packages_too(arguments):
 def test_no_option_can_be_cut_short_and_an_old_one_is_refused(tree, options):
     done = tree.run(*options.split())
     assert ends_at_once_with_one_line(done)
-    assert options.split()[0] in done.err and "--help explains" in done.err
+    assert options.split()[0] in done.err
+    assert "--help explains" in done.err or "did you mean --" in done.err
     assert sorted(path.name for path in tree.path.iterdir()) == ["haystack", "needles"]
 
 
@@ -170,6 +171,22 @@ def test_a_quotation_mark_in_a_directorys_name_gets_a_hint(tree, which):
     assert "quotation mark" not in tree.run(needles="nowhere").err
 
 
+def test_mistakes_get_advice(tree):
+    put(tree.needles / "As PNG" / "a.jpg", draw(50))
+    for arguments, advice in {
+        "-a haystack -n needles/As PNG": "put a path that has spaces in quotes",
+        "-a haystack -n needles haystack": "--needles takes one folder",
+        "-a my haystack -n needles": "put a path that has spaces in quotes",
+        "-a haystack -n needles --rotate": "did you mean --rotated?",
+        "-a haystack -n needles --reports x.csv": "did you mean --report?",
+        "": "for example: python hash_and_search.py --haystack Pictures --needles ",
+    }.items():
+        arguments = command(*arguments.split())
+        done = subprocess.run(arguments, cwd=tree.path, capture_output=True, text=True)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert advice in done.stderr
+
+
 # ------------------------------------------------------------------------------------------------
 # Where a report may not go
 # ------------------------------------------------------------------------------------------------
@@ -221,6 +238,29 @@ def test_a_reports_name_that_leaves_no_room_fails_at_the_start(tree):
     assert tree.run("--report", "x" * 200 + ".txt").status == 0
 
 
+def test_a_report_replaces_only_what_begins_as_such_a_report_does(tree):
+    put(tree.needles / "x" / "3d0d7e5f", encode(draw(50)))  # no ending, and the first of the list
+    put(tree.needles / "x" / "a.nef", RAW)
+    assert tree.run(*REPORTS).status == 0
+    assert tree.run(*REPORTS).status == 0
+    put(tree.path / "haystack" / "notes.doc", b"dear")
+    for name, others in {
+        "list.txt": (b"milk\neggs\n", b"haystack/notes.doc\n", b"\na.jpg\n"),
+        "table.csv": (b"name,birthday\n", b"needle\n"),
+        "page.html": (b"<html>my homepage", b"\n"),
+    }.items():
+        for content in others:
+            put(tree.path / name, content)
+            done = tree.run("--report", name)
+            assert ends_at_once_with_one_line(done) and "is no such report" in done.err
+            assert (tree.path / name).read_bytes() == content
+        ours = {"list.txt": (b"old/a.MOV\nx", b"\xff/b.jpg"), "table.csv": (b"needle,directory,",)}
+        for content in (b"", *ours.get(name, ())):
+            put(tree.path / name, content)
+            assert tree.run("--report", name).status == 0
+            assert (tree.path / name).read_bytes() != content
+
+
 # ------------------------------------------------------------------------------------------------
 # The exit status
 # ------------------------------------------------------------------------------------------------
@@ -229,8 +269,10 @@ def test_a_reports_name_that_leaves_no_room_fails_at_the_start(tree):
 def test_the_exit_status_tells_of_what_is_missing_if_asked(tree):
     put(tree.path / "haystack" / "small.jpg", half(draw(20, 640, 480)))
     put(tree.needles / "x" / "1.jpg", encode(draw(1)))
-    put(tree.needles / "x" / "lesser.jpg", draw(20, 640, 480))
     assert tree.run("--exit-code").status == 0
+    put(tree.needles / "x" / "better.jpg", draw(20, 640, 480))
+    assert tree.run("--exit-code").status == 1
+    (tree.needles / "x" / "better.jpg").unlink()
     put(tree.needles / "x" / "broken.jpg", b"no image")
     assert tree.run("--exit-code").status == 1
     (tree.needles / "x" / "broken.jpg").unlink()
@@ -255,6 +297,47 @@ def test_a_folder_that_cannot_be_listed_is_unreadable_too(tree):
     assert done.printed == ["closed"] and done.status == 1
 
 
+def test_an_empty_backup_is_no_error_and_not_empty_of_what_is_lacking(tree):
+    assert tree.run("--exit-code").status == 1
+    assert tree.run().status == 0
+    put(tree.needles / "x" / "a.doc", b"dear")
+    assert tree.run("--exit-code").status == 1
+
+
+GOES = """
+import os
+import cv2
+
+def gone(function):
+    def call(*arguments, **options):
+        if os.path.isdir(os.environ["GOES"]):
+            os.rename(os.environ["GOES"], "unplugged")
+            if os.environ["LEAVES"]:
+                os.mkdir(os.environ["GOES"])
+        return function(*arguments, **options)
+    return call
+
+DECODERS = ("imdecode", "imdecodemulti")
+for name in DECODERS:
+    setattr(cv2, name, gone(getattr(cv2, name)))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open folder can't be moved there")
+@pytest.mark.parametrize("leaves", ["", "an empty folder"])
+@pytest.mark.parametrize("which", ["haystack", "needles", "second"])
+def test_a_disk_that_goes_ends_the_run(tree, which, leaves):
+    put(tree.path / "second" / "a.jpg", draw(40))
+    put(tree.path / "goes" / "sitecustomize.py", GOES.encode())
+    for number in range(40):
+        put(tree.needles / "x" / f"{number}.jpg", draw(50 + number))
+    env = {"PYTHONPATH": str(tree.path / "goes"), "GOES": which, "LEAVES": leaves}
+    done = tree.run(haystack=("haystack", "second"), env={**os.environ, **env})
+    assert done.status == 2 and "directories..." not in done.out
+    told = f"[ERROR] {which} is gone; is the disk still connected?\n"
+    assert done.err.endswith(told) and done.err.count("\n") <= 4
+
+
 # ------------------------------------------------------------------------------------------------
 # The streams
 # ------------------------------------------------------------------------------------------------
@@ -274,18 +357,18 @@ def test_control_characters_in_names_are_shown_and_not_sent(tree):
         put(tree.needles / "part" / name / "1.jpg", encode(draw(1)))
         put(tree.needles / "part" / name / f"{number}.nef", RAW[number:])
         put(tree.needles / "part" / name / "broken\x1b\n.jpg", b"no image")
-        put(tree.needles / f"docs {name}" / "a.doc", b"dear")
+        put(tree.needles / "docs" / name / "deep" / "a.doc", b"dear")
     done = tree.run("--report", "page.html", "--report", "table.csv")
     assert sorted(done.printed) == sorted(names.values())
     for shown in names.values():
-        assert f"[INFO] part/{shown}: 1 of 3 found\n" in done.err
-        assert f"cannot read needles/part/{shown}/broken\\x1b\\n.jpg: " in done.err
-        assert f"[WARN] docs {shown}: only files that are not searched for" in done.err
+        assert f"[INFO]   2 of 3 lacking: part/{shown}\n" in done.err
+    assert done.err.count("/broken\\x1b\\n.jpg: not an image") == 3
+    assert done.err.count("[WARN] docs/") == 3
     assert not re.search("[\0-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", done.out + done.err)
     page = (tree.path / "page.html").read_text(encoding="utf-8")
     assert not re.search("[\0-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", page)
     assert all(f"<h2>{shown}</h2>" in page for shown in names.values())
-    assert len(table(tree.path / "table.csv")) == 20  # which has them as they are
+    assert len(table(tree.path / "table.csv")) == 25  # which has them as they are
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a shell")
@@ -465,7 +548,7 @@ def test_progress_on_a_terminal_and_only_there(tree):
     texts = [part for _, part in shown if part.strip()]
     broken = "[WARN] cannot read haystack/30a.png: not an image"
     assert any(part.startswith(broken) for part in texts)
-    assert texts[-1] == "[INFO] 0 photographs and videos: 0 found, 0 missing"
+    assert "[INFO] 0 photographs and videos: 0 found, 0 missing" in texts[-2:]
     assert {len(part) for _, part in shown if part and not part.strip()} == {119}
     assert " of 79 images" not in tree.run().err
 
@@ -494,15 +577,16 @@ def test_an_interruption_is_one_line(tree):
     put(tree.path / "haystack" / "0.png", picture)
     for count in range(1, 400):
         os.link(tree.path / "haystack" / "0.png", tree.path / "haystack" / f"{count}.png")
-    put(tree.path / "list.txt", b"an older report")
+    put(tree.path / "list.txt", b"an/older/report.jpg")
     run = start(tree, "--report", "list.txt", preexec_fn=heeding_interruptions)
     assert run.stdout.readline()
     time.sleep(0.3)
     run.send_signal(signal.SIGINT)
     out, err = run.communicate()
     assert run.returncode == 130 and "processed" not in out
-    assert err == "[ERROR] interrupted\n" or err.endswith("videos\n[ERROR] interrupted\n")
-    assert (tree.path / "list.txt").read_bytes() == b"an older report"
+    told = "[ERROR] interrupted; with --cache the next run goes on\n"
+    assert err == told or err.endswith("videos\n" + told)
+    assert (tree.path / "list.txt").read_bytes() == b"an/older/report.jpg"
     assert sorted(path.name for path in tree.path.iterdir()) == ["haystack", "list.txt", "needles"]
 
 
@@ -548,7 +632,7 @@ def test_requirements_and_script_metadata_agree():
 def test_opencv_that_cannot_be_imported(tmp_path, system, module, error, advice):
     (tmp_path / f"{module}.py").write_text(f"import sys\nsys.platform = {system!r}\nraise {error}")
     done = subprocess.run(
-        [sys.executable, SCRIPT, "-h"],
+        [sys.executable, SCRIPT, "-a", "x", "-n", "y"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -557,3 +641,18 @@ def test_opencv_that_cannot_be_imported(tmp_path, system, module, error, advice)
     assert done.stderr.startswith("[ERROR] ") and done.stderr.count("\n") == 1
     assert advice in done.stderr
     assert bool(advice) == ("; " in done.stderr)  # none rather than one that does not help
+    if advice == "requirements.txt":
+        assert f"run: {sys.executable} -m pip install -r requirements.txt\n" in done.stderr
+
+
+@pytest.mark.parametrize("module", ["cv2", "numpy", "imutils"])
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_works_before_the_packages_are_installed(tmp_path, module, option):
+    (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError('no {module}')")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done, expected = (
+        subprocess.run(command(option), env=each, capture_output=True, text=True)
+        for each in (env, os.environ)
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(expected.stdout)  # OpenCV says itself that it lacks NumPy

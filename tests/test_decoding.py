@@ -299,7 +299,7 @@ def test_a_folder_of_heic_is_accounted_for_without_the_package(tree):
     (advice,) = done.warnings
     assert advice.startswith("199 HEIC files are compared by their bytes only; ")
     assert "pip install" in advice and "pillow-heif>=1.8" in advice
-    assert done.partly == ["100APPLE: 1 of 200 found"]
+    assert done.partly == ["199 of 200 lacking: 100APPLE"]
     assert len((tree.path / "list.txt").read_text().splitlines()) == 199
     statuses = [row["status"] for row in table(tree.path / "table.csv")]
     assert statuses.count("missing") == 199 and statuses.count("found") == 1
@@ -415,16 +415,22 @@ def test_what_cannot_be_read_is_named_and_not_found(tree):
     if os.name != "nt":  # links want rights there
         os.symlink("nowhere", tree.needles / "broken" / "dangling.jpg")
     put(tree.needles / "good" / "1.jpg", whole)
-    done = tree.run()
+    done = tree.run("--report", "table.csv")
     assert (done.status, done.printed) == (0, ["broken"])
     assert "processed 8 images" in done.out
-    for name in broken:
-        for root in ("needles", "haystack"):
-            assert f"[WARN] cannot read {os.path.join(root, 'broken', name)}: " in done.err
-    assert os.name == "nt" or "dangling.jpg: No such file" in done.err
-    assert "empty.jpg: the file is empty" in done.err
-    assert "claim.png: it has more than 268435456 pixels" in done.err
-    assert len(done.warnings) == 2 * len(broken) + (os.name != "nt")  # and no line of OpenCV's own
+    rows = table(tree.path / "table.csv")
+    reasons = {row["needle"]: row["reason"] for row in rows if row["status"] == "unreadable"}
+    broken = {
+        os.path.join(root, "broken", name) for root in ("needles", "haystack") for name in broken
+    }
+    dangling = os.path.join("needles", "broken", "dangling.jpg")
+    assert {*reasons} - {dangling} == broken
+    assert os.name == "nt" or reasons[dangling].startswith("No such file")
+    empty, claims = (os.path.join("needles", "broken", name) for name in ("empty.jpg", "claim.png"))
+    assert reasons[empty] == "the file is empty"
+    assert reasons[claims].startswith("it has more than 268435456 pixels")
+    assert count_unreadable(done) == len(reasons)
+    assert len(done.warnings) == 2 * 4  # and no line of OpenCV's own
     if os.name != "nt":  # there the lines of the C libraries stay
         assert all(line.startswith("[") for line in done.err.splitlines())
 
@@ -441,7 +447,6 @@ def test_stumps_of_different_photographs_are_no_copies(tree):
 def test_a_damaged_file_vouches_for_no_whole_photograph(tree):
     kinds = {
         "progressive.jpg": progressive,
-        "wavelets.jp2": lambda image: encode(image, ".jp2"),
         "lossy.webp": lambda image: encode(image, ".webp", 80),
     }
     for number, (name, encoded) in enumerate(kinds.items()):
@@ -457,7 +462,7 @@ def test_a_damaged_file_vouches_for_no_whole_photograph(tree):
         put(tree.needles / f"{ending} small" / "a.jpg", half(image))
         put(tree.path / "sound" / name, whole)
     found = tree.findings(haystack=("damaged",))
-    assert len(found) == 9
+    assert len(found) == 6
     assert {path: row["match"] for path, row in found.items() if row["match"]} == {}
     found = tree.findings(haystack=("damaged", "sound"))
     assert {row["status"] for row in found.values()} == {"found"}  # so they are copies
@@ -503,7 +508,7 @@ def test_a_jpeg_of_more_than_100_scans_is_named(tree):
 
 def test_mutated_files_are_hashed_or_named(tree):
     rng = np.random.default_rng(6)
-    endings = [".jpg", ".png", ".webp", ".tiff", ".gif", ".jp2"]
+    endings = [".jpg", ".png", ".webp", ".tiff", ".gif"]
     seeds = []
     for ending in endings:
         try:
@@ -542,16 +547,14 @@ def test_what_is_small_by_its_header_is_not_decoded_one_at_a_time(tmp_path):
     image = draw(46, 640, 480)
     sheer = np.dstack([image, image[:, :, 0]])
     contents = {
-        "lossless.webp": encode(image, ".webp"),
-        "extended.webp": encode(sheer, ".webp"),
         "moving.webp": animation([image, image[::-1]], ".webp"),
         "lossy.webp": cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, 80])[1].tobytes(),
         "sheer.webp": cv2.imencode(".webp", sheer, [cv2.IMWRITE_WEBP_QUALITY, 80])[1].tobytes(),
         "a.heic": heic(image),
-        **{f"a{end}": encode(image, end) for end in (".jpg", ".png", ".gif", ".bmp", *AVIF)},
+        **{f"a{end}": encode(image, end) for end in (".jpg", ".png", *AVIF)},
     }
     starts = {contents[name][12:16] for name in contents if name.endswith(".webp")}
-    assert starts == {b"VP8L", b"VP8X", b"VP8 "}
+    assert starts == {b"VP8X", b"VP8 "}
     for name, content in contents.items():
         pixels = pixels_of(content)
         whole = 640 * 480
@@ -563,7 +566,8 @@ def test_what_is_small_by_its_header_is_not_decoded_one_at_a_time(tmp_path):
     for number in range(24):
         put(tmp_path / "24" / f"{number}.webp", contents["lossy.webp"])
     sound = [path for path in tmp_path.rglob("*.*") if path.name != "moving.webp"]
-    decode(contents["a.heic"])  # imports the package
+    for name in ("a.heic", *(f"a{end}" for end in AVIF)):
+        decode(contents[name])  # imports the packages
     with concurrent.futures.ThreadPoolExecutor(8) as pool, LARGE:
         # As if a large picture were just decoded: the others need not wait.
         opened = [pool.submit(open_picture, os.fspath(path)) for path in sound]
@@ -576,8 +580,6 @@ def test_what_may_be_large_waits_for_its_turn():
     contents = {
         "a.png": png_that_claims(16384, 16384),
         "a.webp": b"RIFF\0\0\0\0WEBPVP8X" + b"\0" * 8 + b"\xff\x3f\0" * 2,
-        "a.bmp": b"BM" + b"\0" * 16 + b"\0\x40\0\0\0\xc0\xff\xff",  # from top to bottom
-        "a.gif": b"GIF89a" + b"\xff" * 4,
         "a.avif": b"\0\0\0\x0cftypavif" + b"ispe" + b"\0" * 4 + b"\0\0\x40\0" * 2,
         "unknown": b"unknown",
     }
@@ -588,9 +590,10 @@ def test_what_may_be_large_waits_for_its_turn():
 def test_a_limit_that_is_a_number_holds(tree):
     put(tree.needles / "x" / "1.jpg", encode(draw(1), quality=60))
     done = tree.run(env={**os.environ, "OPENCV_IO_MAX_IMAGE_PIXELS": "1000"})
-    assert done.printed == ["x"] and done.err.count("it has more than 1000 pixels") == 9
+    assert done.printed == ["x"] and count_unreadable(done) == 9
     put(tree.needles / "x" / "same.jpg", encode(draw(1)))
     done = tree.run(env={**os.environ, "OPENCV_IO_MAX_IMAGE_PIXELS": "1000"})
+    assert "it has more than 1000 pixels" in done.err
     assert done.printed == []  # whose bytes are enough
 
 

@@ -27,12 +27,12 @@ def powerless():
 # What is searched
 # ------------------------------------------------------------------------------------------------
 
-PHOTOGRAPHS = """jpg jpeg jpe jfif jif mpo png bmp dib tif tiff webp avif gif jp2 j2k sr ras hdr pic
-    pfm heic heif hif""".split()
+PHOTOGRAPHS = """jpg jpeg jpe jfif jif mpo png bmp dib tif tiff webp avif gif heic heif
+    hif""".split()
 BY_BYTES = """dng cr2 cr3 crw nef nrw arw srf sr2 srw orf ori raf rw2 raw rwl pef ptx x3f 3fr fff
     erf kdc dcr dcs k25 mrw mdc mef mos iiq cap gpr bay jxl jxr wdp hdp psd psb heics heifs avifs
-    exr pbm pgm ppm pnm pxm pam mov mp4 m4v avi mpg mpeg mpe m1v m2v mts m2ts m2t tod mod 3gp 3gpp
-    3g2 wmv asf mkv webm vob flv f4v dv ogv qt mxf divx rm rmvb insv lrv 360""".split()
+    exr pbm pgm ppm pnm pxm pam jp2 j2k sr ras hdr pic pfm mov mp4 m4v avi mpg mpeg mpe m1v m2v mts
+    m2ts m2t tod mod 3gp 3gpp 3g2 wmv asf mkv webm vob flv f4v dv ogv qt mxf divx rm rmvb insv lrv 360""".split()
 
 
 def test_each_kind_of_file_is_in_the_table_once(tree):
@@ -105,7 +105,7 @@ def test_a_tree_of_more_levels_than_calls_may_nest_is_walked(tree):
         subprocess.run(["rm", "-rf", tree.needles / "d"], check=True)
     name = os.path.join(*["d"] * levels)
     assert done.status == 0 and done.warned == []
-    assert f"[INFO] {name}: 1 of 2 found\n" in done.err
+    assert done.partly == [f"1 of 2 lacking: {name}"]
     assert [row["status"] for row in table(tree.path / "table.csv")] == ["found", "missing"]
 
 
@@ -117,10 +117,8 @@ def test_a_link_to_a_directory_is_not_followed(tree):
     os.symlink(tree.needles, tree.needles / "x" / "loop")
     done = tree.run()
     assert done.printed == [] and "1 photographs and videos: 1 found" in done.err
-    assert sorted(done.warned) == [
-        f"[WARN] {os.path.join('needles', 'x', name)}: a link to a directory, not followed"
-        for name in ("link", "loop")
-    ]
+    names = ", ".join(os.path.join("needles", "x", name) for name in ("link", "loop"))
+    assert done.warned == [f"[WARN] {names}: link to a folder, not followed"]
 
 
 @only_linux
@@ -138,13 +136,13 @@ def test_a_folder_that_is_seen_twice_is_walked_once(tree, monkeypatch):
             "folder_ids",
             lambda folder: ids(os.path.join(root, "a") if folder == f"{root}/b" else folder),
         )
-        listing, warned = Listing(root, False), []
-        monkeypatch.setattr(hash_and_search, "warn", warned.append)
+        listing = Listing(root, False)
         listing.fill(kind_of, set())
         assert [os.path.relpath(path, root) for path in listing.files] == [
             "a/deep/new.jpg", "a/new.jpg",
         ]  # fmt: skip
-        assert len(warned) == 1 and warned[0].endswith(told)
+        ((path, why),) = listing.left_out
+        assert f"{path}: {why}".endswith(told)
     else:
         script = 'mount --bind needles/a needles/b && exec "$@"'
         arguments = command("-a", "haystack", "-n", "needles")
@@ -178,8 +176,8 @@ def test_what_may_not_be_opened_is_named(tree):
         os.chmod(path, 0o700)
     assert done.printed == ["closed", "file"]
     assert done.warned == [
-        "[WARN] cannot list haystack/closed: Permission denied",
-        "[WARN] cannot list needles/closed: Permission denied",
+        "[WARN] haystack/closed: cannot be listed: Permission denied",
+        "[WARN] needles/closed: cannot be listed: Permission denied",
         "[WARN] cannot read needles/file/2.jpg: Permission denied",
     ]
     assert tree.run(**powerless()).printed == ["file"]
@@ -196,7 +194,7 @@ def test_a_folder_that_cannot_be_listed_is_going_too(tree):
     try:
         done = tree.run(**powerless())
         assert done.printed == ["closed", "x"]
-        assert "[WARN] cannot list needles/closed: Permission denied" in done.warned
+        assert "[WARN] needles/closed: cannot be listed: Permission denied" in done.warned
         assert "0 found, 2 missing" in done.err
         os.chmod(tree.needles / "closed", 0o700)
         assert tree.run(**powerless()).printed == ["closed", "x"]
@@ -232,36 +230,33 @@ def test_an_entry_of_a_damaged_disk_ends_nothing(tree, monkeypatch):
         def __exit__(self, *_):
             pass
 
-    warned = []
     monkeypatch.setattr(os, "scandir", lambda path: Entries(map(Damaged, scandir(path))))
-    monkeypatch.setattr(hash_and_search, "warn", warned.append)
     listing = Listing(root, False)
     listing.fill(kind_of, set())
     assert [os.path.basename(path) for path in listing.files] == ["1.jpg", "2.jpg"]
-    assert warned == [f"cannot look at {os.path.join(root, 'x', '1.jpg')}: Input/output error"]
+    damaged = os.path.join(root, "x", "1.jpg")
+    assert listing.left_out == [(damaged, "cannot be looked at: Input/output error")]
 
 
-def test_a_folder_that_vanishes_while_others_are_listed_is_named(tree, monkeypatch):
+def test_a_folder_that_vanishes_while_others_are_listed_is_named(tree):
     put(tree.needles / "a.jpg", draw(1))
     put(tree.needles / "x" / "b.jpg", draw(2))
     put(tree.needles / "y" / "c.jpg", draw(3))
-    warned, listing = [], Listing(str(tree.needles), False)
-    monkeypatch.setattr(hash_and_search, "warn", warned.append)
+    listing = Listing(str(tree.needles), False)
     walk = listing.walk()
     assert os.path.basename(next(walk)) == "a.jpg"
     shutil.rmtree(tree.needles / "x")
     assert [os.path.basename(path) for path in walk] == ["c.jpg"]
     gone = os.path.join(tree.needles, "x")
     assert listing.unlisted == [gone]
-    (line,) = warned
-    assert line.startswith(f"cannot list {gone}: ")
+    ((path, why),) = listing.left_out
+    assert path == gone and why.startswith("cannot be listed: ")
 
 
 def test_a_junction_is_not_followed(tree, monkeypatch):
     put(tree.path / "elsewhere" / "a.jpg", draw(50))
     put(tree.needles / "x" / "1.jpg", encode(draw(1)))
-    warned, listing = [], Listing(str(tree.needles), False)
-    monkeypatch.setattr(hash_and_search, "warn", warned.append)
+    listing = Listing(str(tree.needles), False)
     if os.name == "nt":
         import _winapi
 
@@ -297,7 +292,7 @@ def test_a_junction_is_not_followed(tree, monkeypatch):
             listing.fill(kind_of, set())
     assert [os.path.basename(path) for path in listing.files] == ["1.jpg"]
     path = os.path.join(tree.needles, "x", "junction")
-    assert warned == [f"{path}: a link to a directory, not followed"]
+    assert listing.left_out == [(path, "link to a folder, not followed")]
 
 
 WITHOUT_INODES = """
@@ -393,33 +388,35 @@ def test_empty_directories_are_told(tree):
     assert "0 photographs and videos: 0 found, 0 missing" in done.err
 
 
-TAIL = ": only files that are not searched for; look into it"
-
-
-def test_what_is_not_searched_for_is_counted_and_its_folders_named(tree):
+def test_what_is_not_searched_for_is_told_by_folder(tree):
     for number in range(30):
-        put(tree.needles / f"docs {number:02}" / "letter.doc", b"dear")
-        put(tree.needles / "docs 00" / f"odd.{'x' * (number % 12)}{number}", b"odd")
-    put(tree.needles / "docs 00" / f"long.{'y' * 200}", b"odd")
+        put(tree.needles / "docs" / f"{number:02}" / "letter.doc", b"dear")
+        put(tree.needles / "USB stick" / "notes" / f"odd.{'x' * (number % 12)}{number}", b"odd")
+    put(tree.needles / "docs" / "00" / "plan.xls", b"dear")
     put(tree.needles / "USB stick" / "1.jpg", encode(draw(1)))
-    put(tree.needles / "USB stick" / "1.xmp", b"sidecar")
+    put(tree.needles / "USB stick" / "1.doc", b"dear")
+    put(tree.needles / "mail" / f"long.{'y' * 200}", b"odd")
     put(tree.needles / "bin" / ".trashed-169-IMG_7.jpg", encode(draw(50)))
     put(tree.needles / "mac" / ".DS_Store", b"hidden")
     put(tree.needles / "mac" / "._1.jpg", b"\0\5\x16\7 what macOS keeps beside a photograph")
     put(tree.needles / "mac" / "._2.jpg", b"")
     put(tree.needles / "mac" / "._holiday.jpg", encode(draw(51)))
+    for number in range(4):
+        put(tree.needles / "projects" / f"{number}" / "code" / "a.py", b"print()")
     done = tree.run()
-    first, second, *named = done.warned
-    assert first.startswith("[WARN] needles: 62 other files are not searched for: .doc 30, ")
-    assert first.endswith(" more") and len(first) < 300
-    assert second == (
-        "[WARN] needles: 3 hidden photographs and videos are not searched for, such as "
-        + os.path.join("needles", "bin", ".trashed-169-IMG_7.jpg")
-    )
-    folders = ["bin", *(f"docs {number:02}" for number in range(30)), "mac"]
-    assert named[:20] == [f"[WARN] {name}{TAIL}" for name in folders[:20]]
-    assert len(named) == 21
-    assert named[20].startswith("[WARN] and 12 more folders with only such files")
+    hidden = ("bin/.trashed-169-IMG_7.jpg", "mac/._2.jpg", "mac/._holiday.jpg")
+    hidden = ", ".join(os.path.join("needles", *each.split("/")) for each in hidden)
+    assert done.warned[:3] == [
+        f"[WARN] {hidden}: hidden",  # what may be photographs comes first
+        f"[WARN] {os.path.join('USB stick', 'notes')}, only .0, .12, .24 and 24 more, "
+        "which are not searched",
+        "[WARN] docs: 30 folders, only .doc, .xls, which are not searched",
+    ]
+    assert done.warned[3:] == [
+        "[WARN] mail, only files without an ending, which are not searched",
+        "[WARN] and 4 more such folders; --report lists them",
+    ]
+    assert "left out: other file (67), hidden (3)\n" in done.err
     assert done.printed == []
 
 
@@ -427,8 +424,7 @@ def test_what_is_not_searched_for_is_counted_and_its_folders_named(tree):
 def test_a_hidden_pipe_is_not_waited_for(tree):
     put(tree.needles / "x" / "1.jpg", encode(draw(1)))
     os.mkfifo(tree.needles / "x" / "._1.jpg")
-    done = tree.run(timeout=20)
-    assert "needles: 1 hidden photographs and videos are not searched for" in done.err
+    assert tree.run(timeout=20).warned == [f"[WARN] {tree.needles.name}/x/._1.jpg: hidden"]
 
 
 def test_folders_with_nothing_but_what_programs_leave_are_no_alarm(tree):
@@ -437,11 +433,9 @@ def test_folders_with_nothing_but_what_programs_leave_are_no_alarm(tree):
     for name in names:
         put(tree.needles / "left behind" / name, b"nothing that matters")
         put(tree.needles / name.replace(".", " ") / name, b"nothing that matters")
-    assert [line for line in tree.run().warned if "look into it" in line] == []
+    assert tree.run().warned == []
     put(tree.needles / "left behind" / "letter.doc", b"dear")
-    assert [line for line in tree.run().warned if "look into it" in line] == [
-        f"[WARN] left behind{TAIL}"
-    ]
+    assert tree.run().warned == ["[WARN] left behind, only .doc, which are not searched"]
 
 
 @pytest.mark.parametrize("spelling", ["needles", "needles/", "./needles", "needles/."])
@@ -452,15 +446,17 @@ def test_a_folder_whose_photographs_are_all_in_folders_below_is_no_alarm(tree, s
     put(tree.needles / "tour" / "rome" / "about.doc", b"dear")
     put(tree.needles / "tour" / "rome" / "day 1" / "2.jpg", encode(draw(2)))
     put(tree.needles / "tour" / "rome" / "notes" / "about.doc", b"dear")
-    lines = [line for line in tree.run(needles=spelling).warned if "look into it" in line]
-    assert lines == [f"[WARN] {os.path.join('tour', 'rome', 'notes')}{TAIL}"]
+    notes = os.path.join("tour", "rome", "notes")
+    assert tree.run(needles=spelling).warned == [
+        f"[WARN] {notes}, only .doc, which are not searched"
+    ]
 
 
 def test_a_root_without_photographs_of_its_own_is_no_alarm(tree):
     put(tree.needles / "x" / "1.jpg", encode(draw(1)))
     put(tree.needles / "list.doc", b"dear")
     for spelling in ("needles", "needles/", str(tree.needles)):
-        assert not any("look into it" in line for line in tree.run(needles=spelling).warned)
+        assert tree.run(needles=spelling).warned == []
 
 
 def test_archives_in_the_needles_are_named_by_their_paths(tree):
@@ -469,46 +465,60 @@ def test_archives_in_the_needles_are_named_by_their_paths(tree):
     for name in names:
         put(tree.needles / "x" / "old" / name, b"a backup")
         put(tree.path / "haystack" / name, b"a backup")
-    tail = ": a backup inside an archive is not searched"
-    assert [line for line in tree.run().warned if line.endswith(tail)] == [
-        f"[WARN] {os.path.join('needles', 'x', 'old', name)}{tail}" for name in names
+    paths = [os.path.join("needles", "x", "old", name) for name in names]
+    done, rows = tree.run("--report", "table.csv"), table(tree.path / "table.csv")
+    assert done.warned == [
+        f"[WARN] {', '.join(paths[:3])} and 5 more: "
+        "archive, in which nothing is searched; unpack it"
     ]
+    assert [row["needle"] for row in rows if row["status"] == "left out"] == paths
+    for name in names[2:]:
+        (tree.needles / "x" / "old" / name).unlink()
+    assert tree.run().warned[0].startswith(f"[WARN] {', '.join(paths[:2])}: archive, ")
 
 
 LISTS = {
-    "archives": ("needles/archives/", ": a backup inside an archive is not searched", " archives"),
-    "folders": ("docs ", TAIL, " folders with only such files"),
-    "photographs": ("cannot read needles/bad/", "or a damaged one", " more that can't be read"),
-    "videos": ("cannot read needles/bad/", ": the file is empty", " more"),
-    "in part": ("part ", ": 1 of 2 found", " folders that are found in part"),
+    "photographs": ("bad", "jpg", "cannot read needles/bad/", " more that can't be read"),
+    "videos": ("bad", "mov", "cannot read needles/bad/", " more that can't be read"),
+    "in part": ("part", "jpg", "  1 of 2 lacking: part ", " more; --report page.html shows all"),
 }
 
 
 @pytest.mark.parametrize("sort", LISTS)
-def test_lists_of_more_than_20_lines_are_cut(tree, sort):
-    beginning, end, what = LISTS[sort]
-    beginning = beginning.replace("/", os.sep)
-    for count in (20, 32):
+def test_long_lists_are_cut(tree, sort):
+    name, ending, beginning, what = LISTS[sort]
+    most = 20 if sort == "in part" else 3
+    for count in (most, most + 12):
         for number in range(count):
-            if sort == "archives":
-                put(tree.needles / "archives" / f"{number:02}.zip", b"a backup")
-            elif sort == "folders":
-                put(tree.needles / f"docs {number:02}" / "a.doc", b"dear")
-            elif sort == "photographs":
-                put(tree.needles / "bad" / f"{number:02}.jpg", b"no picture")
-            elif sort == "videos":
-                put(tree.needles / "bad" / f"{number:02}.mov", b"")
-            else:
+            if sort == "in part":
                 put(tree.needles / f"part {number:02}" / "1.jpg", encode(draw(1), quality=80))
                 put(tree.needles / f"part {number:02}" / "2.jpg", encode(draw(50)))
-        lines = [line.partition(" ")[2] for line in tree.run().err.splitlines()]
-        full = [line for line in lines if line.startswith(beginning) and line.endswith(end)]
-        assert len(full) == 20 and full == sorted(full)
+            else:
+                put(tree.needles / name / f"{number:02}.{ending}", b"")
+        lines = [line[7:] for line in tree.run().err.splitlines()]
+        full = [line for line in lines if line.startswith(beginning.replace("/", os.sep))]
+        assert len(full) == most and full == sorted(full)
         more = [line for line in lines if line.startswith("and ")]
-        if count == 20:
-            assert more == []
-        else:
-            assert len(more) == 1 and more[0].startswith("and 12 more") and what in more[0]
+        assert [line.partition(what)[0] for line in more] == ["and 12"] * (count > most)
+
+
+def test_a_run_writes_about_forty_lines_whatever_lies_in_the_backup(tree):
+    put(tree.path / "haystack" / "a.jpg", draw(60))
+    for number in range(300):
+        put(tree.needles / "archives" / f"{number}" / "a.zip", b"a backup")
+        put(tree.needles / f"docs {number}" / "a" / f"a.{number}", b"dear")
+        put(tree.needles / f"bad {number}" / "a.jpg", f"no picture {number}".encode())
+        put(tree.needles / f"new {number}" / "a.nef", RAW[number:])
+        put(tree.needles / "hidden" / f".{number}.jpg", b"hidden")
+        put(tree.path / "haystack" / "bad" / f"{number}.jpg", b"no picture")
+        put(tree.path / "haystack" / f"{number}" / "trash" / "a.jpg", b"no picture")
+        if os.name != "nt":
+            (tree.needles / "links").mkdir(exist_ok=True)
+            os.symlink("..", tree.needles / "links" / f"{number}")
+            os.symlink("..", tree.path / "haystack" / f"{number}" / "link")
+    done = tree.run("--report", "list.txt")
+    assert done.err.count("\n") <= 45
+    assert "and 580 more; list.txt shows all" in done.err
 
 
 def test_trash_in_a_haystack_counts_for_nothing_and_is_told(tree):
@@ -521,11 +531,15 @@ def test_trash_in_a_haystack_counts_for_nothing_and_is_told(tree):
     put(tree.needles / "video" / "a.mov", VIDEO)
     done = tree.run()
     assert done.printed == [*map(str, range(6)), "video"] and "processed 8 images" in done.out
+    first = os.path.join("haystack", "#recycle")
     (line,) = done.warned
-    assert line.startswith("[WARN] haystack: trash and previews do not count: ")
-    for name in names:
-        assert os.path.join("haystack", name) in line
-        assert os.path.join("haystack", "deep", name) in line
+    assert line.startswith(f"[WARN] {first}, ")
+    assert line.endswith(" and 9 more: trash or previews, which do not count")
+    tree.run("--report", "table.csv")
+    rows = [row["needle"] for row in table(tree.path / "table.csv") if row["status"] == "left out"]
+    assert sorted(rows) == sorted(
+        os.path.join("haystack", *above, name) for name in names for above in ((), ("deep",))
+    )
     # what only has a name like those does count, and so does trash that was named itself
     put(tree.path / "haystack" / "recycle" / "a.jpg", encode(draw(50), quality=80))
     put(tree.path / "haystack" / "Trash bins" / "a.jpg", encode(draw(51), quality=80))
@@ -534,12 +548,136 @@ def test_trash_in_a_haystack_counts_for_nothing_and_is_told(tree):
     assert done.printed == ["3", "4", "5"]
 
 
-def test_the_trash_of_other_systems_counts_for_nothing(tree):
-    names = ["RECYCLER", "Recycled", ".recycle", "@Recycle", ".Recycle.Bin", ".dtrash", "Trash"]
-    for name in (*names, "files_trashbin"):
-        put(tree.path / "haystack" / name / "files" / "a.jpg", draw(50))
-        put(tree.needles / name / "a.jpg", encode(draw(50)))
-    assert tree.run().printed == sorted([*names, "files_trashbin"])
+def test_what_empties_itself_counts_for_nothing(tree):
+    names = """RECYCLER Recycled .recycle @Recycle .Recycle.Bin .dtrash Trash files_trashbin
+        RecycleBin .snapshots .snapshot .zfs #snapshot @snapshot ~snapshot .dropbox.cache
+        .sync/Archive .globalTrash .SyncTrash .SyncArchive _gsdata_/_saved_ Papierkorb Corbeille
+        .photoprism .cache/thumbnails""".split()
+    for name in (*names, "Deleted Items", "Recently Deleted", "line\nbreak/.sync/Archive"):
+        put(tree.path / "haystack" / "deep" / name / "files" / "a.jpg", draw(50))
+        put(tree.path / "haystack" / "deep" / name / "files" / "a.mov", VIDEO)
+    put(tree.needles / "picture" / "a.jpg", encode(draw(50), quality=80))
+    put(tree.needles / "video" / "a.mov", VIDEO)
+    assert tree.run().printed == ["picture", "video"]
+
+
+def test_immichs_previews_count_for_nothing_where_its_originals_stand_beside_them(tree):
+    put(tree.path / "haystack" / "immich" / "thumbs" / "a" / "a.webp", draw(50))
+    put(tree.path / "haystack" / "immich" / "encoded-video" / "a.mp4", VIDEO)
+    put(tree.needles / "picture" / "a.jpg", encode(draw(50)))
+    put(tree.needles / "video" / "a.mp4", VIDEO)
+    assert tree.run().printed == []
+    for name in ("upload", "library"):
+        (tree.path / "haystack" / "immich" / name).mkdir()
+        assert tree.run().printed == ["picture", "video"]
+        (tree.path / "haystack" / "immich" / name).rmdir()
+
+
+ELSEWHERE = """
+import os
+
+whole = os.stat
+
+def stat(path, *arguments, **options):
+    info = whole(path, *arguments, **options)
+    if not isinstance(path, int) and "door" in os.fspath(path):
+        names = {name for name in dir(info) if name.startswith("st_")}
+        names -= set("st_mode st_ino st_dev st_nlink st_uid st_gid st_size".split())
+        more = {name: getattr(info, name) for name in names}
+        return os.stat_result((info[0], info[1] + 7, info[2] + 1, *info[3:10]), more)
+    return info
+
+os.stat = stat
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="st_ctime is another time there")
+def test_the_same_file_by_another_door_is_no_copy(tree):
+    """As mergerfs, bindfs, an overlay or FUSE shows it: another device, the same times."""
+    put(tree.path / "without" / "sitecustomize.py", ELSEWHERE.encode())
+    put(tree.needles / "x" / "a.jpg", draw(50))
+    put(tree.needles / "x" / "a.mov", VIDEO)
+    (tree.path / "door").mkdir()
+    env = {**os.environ, "PYTHONPATH": str(tree.path / "without")}
+    for name in ("a.jpg", "a.mov"):
+        os.link(tree.needles / "x" / name, tree.path / "door" / name)
+    assert tree.run(haystack=("haystack", "door"), env=env).printed == ["x"]
+    for name in ("a.jpg", "a.mov"):  # a copy, with the same time of change
+        os.unlink(tree.path / "door" / name)
+        shutil.copy2(tree.needles / "x" / name, tree.path / "door" / name)
+    done = tree.run(haystack=("haystack", "door"), env=env)
+    assert done.printed == [] and "2 found, 0 missing" in done.err
+
+
+def test_photographs_without_a_known_ending_are_looked_into(tree):
+    avif = b"\0\0\0\x1cftypavif" + RAW[:500]
+    contents = {
+        "ab/3d0d7e5f": draw(50), "ab/f0012345": encode(draw(51), ".png"),
+        "ab/a.jpg_original": draw(52), "ab/a.JPG.bak": draw(53), "ab/a.jpg~": draw(54),
+        "ab/a.tmp": encode(draw(55), ".webp"),
+        "ab/bmp": encode(draw(56), ".bmp"), "ab/tif": encode(draw(57), ".tif"), "ab/avif": avif,
+        "ab/gif": b"GIF89a broken", "ab/heic": heic(draw(58)), "ab/mov": VIDEO,
+        "ab/mp4": b"\0\0\0\x18ftypmp42" + RAW,
+        "seen/3d0d7e60": encode(draw(1), quality=60), "seen/a.doc": encode(draw(59)),
+    }  # fmt: skip
+    for name, content in contents.items():
+        content = encode(content) if not isinstance(content, bytes) else content
+        put(tree.needles / name, content)
+    put(tree.needles / "seen" / "words", b"dear")
+    put(tree.needles / "seen" / "notes.txt", encode(draw(60)))  # an ending that tells
+    put(tree.path / "haystack" / "kept.part", contents["seen/a.doc"])  # equal bytes count
+    put(tree.path / "haystack" / "ab", encode(draw(50), quality=60))  # not looked into
+    done = tree.run("--exit-code")
+    assert (done.status, done.printed) == (1, ["ab"])
+    rows = tree.findings()
+    assert {path: row["status"] for path, row in rows.items()} == {
+        name: "found"
+        if "seen" in name
+        else "unreadable"
+        if name[3:] in ("gif", "avif")
+        else "missing"
+        for name in contents
+    }
+    assert rows["ab/mov"]["reason"] == "a video: only its bytes are compared"
+    assert rows["ab/heic"]["pixels"] == "320x240"
+
+
+@only_linux
+def test_what_may_be_a_photograph_and_cannot_be_looked_into_is_unreadable(tree):
+    put(tree.needles / "x" / "3d0d7e5f", encode(draw(1)))
+    put(tree.needles / "x" / "1.jpg", encode(draw(1)))
+    os.chmod(tree.needles / "x" / "3d0d7e5f", 0)
+    done = tree.run(**powerless())
+    assert done.partly == ["1 of 2 lacking: x"]
+    assert done.warned == ["[WARN] cannot read needles/x/3d0d7e5f: Permission denied"]
+
+
+def test_what_fits_a_pattern_is_left_out_and_counted(tree):
+    names = ["a.jpg", "stickers/1/a.jpg", "x/stickers/a.jpg", "x/trash/deep/a.jpg", "x/b.thumb.jpg",
+             "x/letter.doc", "y/a.jpg"]  # fmt: skip
+    for number, name in enumerate(names):
+        put(tree.needles / name, encode(draw(50 + number)))
+    patterns = ("stickers", "x/trash/", "*.thumb.jpg", "y/*")
+    options = [word for pattern in patterns for word in ("--exclude", pattern)]
+    done = tree.run("--report", "table.csv", *options)
+    assert done.printed == ["needles", "x"] and done.warned == []  # the letter is a picture
+    assert "[INFO] left out: excluded (5)\n" in done.err
+    rows = {row["needle"]: row for row in table(tree.path / "table.csv")}
+    for name in names:
+        row = rows[os.path.join("needles", *name.split("/"))]
+        is_searched = name in ("a.jpg", "x/letter.doc")
+        assert row["status"] == ("missing" if is_searched else "left out")
+        assert row["reason"] == ("" if is_searched else "excluded")
+    assert tree.run("--exclude", "*").status == 0
+
+
+@only_linux
+def test_an_excluded_folder_that_cannot_be_listed_is_excluded(tree):
+    put(tree.needles / "x" / "1.jpg", encode(draw(1)))
+    (tree.needles / "lost+found").mkdir(mode=0)
+    assert tree.run("--exit-code", **powerless()).status == 1
+    done = tree.run("--exit-code", "--exclude", "lost+found", **powerless())
+    assert (done.status, done.printed, done.warned) == (0, [], [])
 
 
 def test_trash_in_the_needles_is_searched(tree):
@@ -576,7 +714,7 @@ def test_heic_without_the_package_is_told_before_the_hashing(tree):
     env = {**os.environ, "PYTHONPATH": str(tree.path / "without")}
     first, second, *more = tree.run(env=env).warned
     assert first.startswith("[WARN] 2 HEIC files are compared by their bytes only; to decode them")
-    assert first.endswith('python -m pip install "pillow-heif>=1.8"')
+    assert first.endswith(f'{sys.executable} -m pip install "pillow-heif>=1.8"')
     assert second.startswith("[WARN] cannot read ") and more == []
     assert [line for line in tree.run().warned if "HEIC" in line] == []
 

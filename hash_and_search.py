@@ -1076,7 +1076,8 @@ class Team:
         self.hash_of_library = hash_by_article if args.article else hash_photo
         self.hash_of_needle = hash_by_article if args.article else hash_needle
         self.cache, self.warn_once = Cache(args.cache), functools.cache(warn)
-        self.run, self.batch, jobs = call, BATCH, args.jobs or DEFAULT_JOBS
+        self.run = lambda function, *paths, **details: function(*paths, **details)
+        self.batch, jobs = BATCH, args.jobs or DEFAULT_JOBS
         if args.dask:  # then a thread only waits for a worker
             self.run, self.batch, jobs = Cluster(args.dask).run, 1, 256
         self.pool = concurrent.futures.ThreadPoolExecutor(jobs)
@@ -1166,10 +1167,6 @@ class Team:
         return confirmed(finding, candidates, row)
 
 
-def call(function, *paths, **details):
-    return function(*paths, **details)
-
-
 def attempt(function, *paths, **details):
     """Return (what a function returns, why it failed), on a worker: errors don't travel well."""
     try:
@@ -1196,11 +1193,9 @@ class Cluster:
         logging.disable()  # it tells of lost workers, whose work others do again
         self.wait_for, self.name = distributed.wait, f"the Dask scheduler at {scheduler}"
         try:
-            connect = functools.partial(distributed.Client, scheduler, timeout=8)
-            self.client = in_time(12, connect)
+            self.client = in_time(12, functools.partial(distributed.Client, scheduler, timeout=8))
         except Exception as error:  # whatever it is that answers there
-            why = f"{type(error).__name__} {error}"
-            end(f"no Dask scheduler answers at {scheduler}: {why}")
+            end(f"no Dask scheduler answers at {scheduler}: {type(error).__name__} {error}")
         try:
             # As a module: of what stands in __main__ each task would get a copy, locks and all.
             in_time(12, self.client.upload_file, __file__)
@@ -1211,7 +1206,8 @@ class Cluster:
         if others := set(theirs) - {cv2.__version__}:
             others = ", ".join(sorted(others))
             warn(f"the workers have OpenCV {others}, this machine has {cv2.__version__}")
-        self.heard, self.lock, self.is_told = time.monotonic(), threading.Lock(), False
+        self.heard, self.lock = time.monotonic(), threading.Lock()
+        self.warn_once = functools.cache(warn)
 
     def run(self, function, *paths, **details):
         """Return what a function returns on a worker, which knows files by their absolute paths.
@@ -1224,7 +1220,10 @@ class Cluster:
         while future.status == "pending" and self.client.status == "running":
             with contextlib.suppress(Exception):  # the second is up, or the future is cancelled
                 self.wait_for([future], timeout=1)
-            self.tell_of_silence(future.status)
+            if future.status == "pending" and time.monotonic() - self.heard > 12:
+                with self.lock:
+                    self.warn_once(f"waiting for the workers of {self.name}")
+        self.heard = time.monotonic()
         if future.status in ("pending", "cancelled"):
             end(f"{self.name} is gone")
         try:
@@ -1236,15 +1235,6 @@ class Cluster:
         if problem:
             raise ValueError(problem)
         return answer
-
-    def tell_of_silence(self, status):
-        """Tell once if no worker has answered for twelve seconds."""
-        with self.lock:
-            if status != "pending":
-                self.heard = time.monotonic()
-            elif time.monotonic() - self.heard > 12 and not self.is_told:
-                self.is_told = True
-                warn(f"waiting for the workers of {self.name}")
 
 
 def in_time(seconds, function, *arguments):
@@ -1653,7 +1643,7 @@ def grouped(paths, key):
 
 
 def digest_start(path):
-    """Return a digest of the first bytes of a file, START of them, as hexadecimal digits."""
+    """Return the digest of the first bytes of a file, START of them, as hexadecimal digits."""
     return digest_of(itertools.islice(blocks_of(path), 1))
 
 

@@ -19,8 +19,8 @@ one thing added: the hashes propose, and a look at both pictures decides. From t
   8 The command    the options, the screen, the exit status
 
 Too rare to earn their lines, and therefore refused: what only transparency or the lowest of 16
-bits show, pictures of more than 16, JPEG 2000, Sun raster, Radiance, and PFM, PBM to PAM (their
-bytes are compared); a BigTIFF (unreadable); videos by what they show, and other metadata of raw
+bits show, JPEG 2000, Sun raster, Radiance, and PFM, PBM to PAM (their bytes are compared); BigTIFF
+and pictures of 32 bits a colour (unreadable); videos by what they show, and other metadata of raw
 files, MKV, AVI and MTS; the C libraries' own lines on a console of Windows; a word of ours on
 Ctrl-C while Python still imports, or on an OPENCV_IO_MAX_IMAGE_PIXELS that is no number (they tell
 themselves).
@@ -163,9 +163,9 @@ def main(arguments=None):
 # through the small JPEG in it would invite people to delete the negative, so it is compared by its
 # bytes.
 KINDS = {
-    "decoded": """.jpg .jpeg .jpe .jfif .jif .mpo .png .bmp .dib .tif .tiff .webp .avif .gif
+    "decoded": """.jpg .jpeg .jpe .jfif .jif .mpo .png .bmp .dib .tif .tiff .webp .gif
         .icloud""",  # the last is a photograph that lies in a cloud
-    "HEIC": ".heic .heif .hif",
+    "HEIC": ".heic .heif .hif .avif",
     "raw": """.dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .srw .orf .ori .raf .rw2 .raw .rwl .pef
         .ptx .x3f .3fr .fff .erf .kdc .dcr .dcs .k25 .mrw .mdc .mef .mos .iiq .cap .gpr .bay .jxl
         .jxr .wdp .hdp .psd .psb .heics .heifs .avifs .exr .pbm .pgm .ppm .pnm .pxm .pam .jp2
@@ -184,8 +184,8 @@ HARMLESS = set(
 )
 # How a needle begins that no ending tells: a phone's backup, a rescued file, an editor's original.
 BEGINNINGS = re.compile(
-    rb"(?P<decoded>\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|BM....\0{4}"
-    rb"|....ftypavi[fs])|(?P<HEIC>....ftyp(?:hei[cmsx]|mif1|msf1|hev[cx]))|(?P<video>....ftyp)",
+    rb"(?P<decoded>\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|BM....\0{4})"
+    rb"|(?P<HEIC>....ftyp(?:hei[cmsx]|mif1|msf1|hev[cx]|avi[fs]))|(?P<video>....ftyp)",
     re.DOTALL,
 )
 APPLE_DOUBLE = b"\0\5\x16\7"  # what macOS puts beside each file on other disks
@@ -429,8 +429,7 @@ NOT_INSTALLED = "is not installed"
 CUT = "the end of the file is missing, or it is damaged"
 SEVERAL = "it holds several pictures"
 TOO_LARGE = "it has more than {} pixels; raise OPENCV_IO_MAX_IMAGE_PIXELS to read it"
-SEQUENCES, AVIF = {b"hevc", b"hevx", b"msf1"}, {b"avif", b"avis"}
-HEIF = {b"heic", b"heix", b"heim", b"heis", b"mif1"} | SEQUENCES | AVIF
+SEQUENCES = {b"hevc", b"hevx", b"msf1"}
 JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", b"\xff\xda"
 JPEG_MARKER = re.compile(rb"\xff[\xc4\xd9-\xdd\xe0-\xef\xfe]")  # in or behind a scan
 # In an XMP too long for one segment, this begins all but the first (XMP specification, part 3).
@@ -529,7 +528,8 @@ def decode(data, colours=False, least=0):
     """
     if data.startswith(JPEG_START):
         return decode_jpeg(data, colours, least)
-    image, size = decode_heif(data) if brands_of(data) & HEIF else decode_any(data)
+    is_heif = data[4:8] == b"ftyp"
+    image, size = decode_heif(data) if is_heif else decode_any(data)
     return image if colours else to_grey(image), size
 
 
@@ -539,23 +539,17 @@ def decode_any(data):
     exif, is_tiff = exif_of(data), data[:4] in TIFF
     # OpenCV passes over a damaged page or frame; a WebP of one whole frame has two of these.
     frames = re.findall(rb"ANMF|VP8[ L]", data) if data[8:16] == b"WEBPVP8X" else ()
-    if len(frames) > 2 or (is_tiff and exif[NEXT_PAGE]):
-        raise BytesOnlyError(SEVERAL)
     # Not reduced, which aliases, nor to grey, as libpng's own conversion is biased.
-    encoded = np.frombuffer(data, np.uint8)
-    pages = cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED, range=(0, 2))[1]
-    if not pages:
+    pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED, range=(0, 2))[1]
+    if not pages or pages[0].dtype not in (np.uint8, np.uint16):
         raise ValueError(NOT_DECODED)
-    if len(pages) > 1:
+    page, *others = pages
+    if others or len(frames) > 2 or (is_tiff and exif[NEXT_PAGE]):
         raise BytesOnlyError(SEVERAL)
-    (page,) = pages
-    if page.dtype not in (np.uint8, np.uint16):
-        raise BytesOnlyError("it has more than 16 bits")
     image = laid_on_grey(shrunk(page, 2**13))
     if page.dtype == np.uint16 and is_plain_hash(dhash(thumbnails(to_grey(image))[0] - RAMP)):
         raise BytesOnlyError("it looks plain, and has 16 bits")
-    exif = {} if is_tiff else exif  # OpenCV turns those itself
-    return set_upright(image, page.shape[1::-1], exif)
+    return set_upright(image, page.shape[1::-1], {} if is_tiff else exif)  # which OpenCV turns
 
 
 def imdecode(data, flags=cv2.IMREAD_COLOR):
@@ -609,10 +603,9 @@ def shrunk_to(image, most):
 
 
 def resized(image, size, whole=None):
-    """Bring an image to a size (width, height) without aliasing.
+    """Bring an image to a size (width, height) without aliasing; whole is the picture's own size.
 
-    whole is the picture's own size: of a reduced JPEG the last row may be part of a pixel, and what
-    that stretches by half a pixel has another structure.
+    Stretched by half a pixel, as a reduced JPEG's last row may be, it has another structure.
     """
     sides = image.shape[1::-1]
     if whole:
@@ -662,15 +655,15 @@ def decode_jpeg(data, colours, least):
 
 
 def jpeg_header(data):
-    """Return the JpegHeader of a JPEG's own frame, not of a preview's; zeros where it has none."""
-    header = none = JpegHeader(0, 0, False, 0)
+    """Return the JpegHeader of a JPEG's own frame, not of a preview's; zeros for what it lacks."""
+    header = JpegHeader(0, 0, False, 0)
     for kind, place, _ in segments(data):
         if kind == 0xDA:
             return header._replace(scan=place)
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
             high, wide = struct.unpack_from(">HH", data, place + 5)
             header = JpegHeader(wide, high, kind in (0xC2, 0xC6, 0xCA, 0xCE), 0)
-    return none
+    return header
 
 
 def segments(data):
@@ -740,10 +733,13 @@ def rest_of(data):
 
 def what_is_behind(data, header, behind):
     """Say what the bytes behind a JPEG's picture are; nothing where they are a preview or none."""
-    own = jpeg_header(data)
+    own, start = jpeg_header(data), header.find(b"MPF\0") + 4
     if behind and VIDEO.search(data, own.scan):  # damage can hide where the picture ends
         return "video"
-    types = types_behind(header)
+    index = exif_of(header[start:])  # of several pictures, with their types (CIPA DC-007)
+    place = start + index.get(MP_ENTRIES, 0)
+    entries = header[place : place + 16 * index.get(MP_COUNT, 0)]  # the first is the JPEG's own
+    types = set(entries[18::16] if header[start : start + 1] == b"I" else entries[17::16])
     if (second := behind.find(JPEG_START)) < 0 or types == {1}:  # a preview; 2 is another view
         return ""
     if GAIN_MAP.search(behind, 0, START) or GAIN_MAP.search(header):
@@ -751,15 +747,6 @@ def what_is_behind(data, header, behind):
     other = jpeg_header(behind[second:])
     is_large = 2 * other.width * other.height >= own.width * own.height
     return SECOND if is_large or 2 in types else "second picture"
-
-
-def types_behind(header):
-    """Return the set of types of all but the first picture of a JPEG's MP index (CIPA DC-007)."""
-    start = header.find(b"MPF\0") + 4
-    index = exif_of(header[start:])
-    place, count = start + index.get(MP_ENTRIES, 0), index.get(MP_COUNT, 0)
-    entries = header[place : place + 16 * count]
-    return set(entries[18::16] if header[start : start + 1] == b"I" else entries[17::16])
 
 
 def jpeg_end(data):
@@ -773,25 +760,19 @@ def jpeg_end(data):
     return start
 
 
-def brands_of(data):
-    """Return the brands of an ISO base media file (ISO/IEC 14496-12), none of another."""
-    end = min(int.from_bytes(data[:4], "big"), 256) if data[4:8] == b"ftyp" else 0
-    return {data[place : place + 4] for place in range(8, end, 4)}
-
-
 def decode_heif(data):
     """Decode a HEIC with pillow-heif, an AVIF with Pillow: it reads more of them than OpenCV."""
     if not (heif := pillow_heif()):
         raise BytesOnlyError(f"a HEIC or an AVIF, and pillow-heif {NOT_INSTALLED}")
-    from PIL import Image, ImageOps  # which comes with it
-
-    is_avif = not brands_of(data).isdisjoint(AVIF)
+    is_avif = data[8:11] == b"avi"
     most = most_pixels() // (4 if is_avif else 1)  # an AVIF of 36 KB can claim 5 GB
     if pixels_of(data) > most:
         raise ValueError(TOO_LARGE.format(most))
     collections.deque(boxes(io.BytesIO(data), len(data)), 0)  # what is cut off decodes into green
     try:
         if is_avif:
+            from PIL import Image, ImageOps
+
             picture = Image.open(io.BytesIO(data), formats=["AVIF"])
             count, picture = picture.n_frames, ImageOps.exif_transpose(picture).convert("RGBA")
             image = cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGBA2BGRA)
@@ -817,10 +798,7 @@ def pillow_heif():
 
 
 def boxes(file, end, place=0, depth=0):
-    """Yield (kind, start, end) of each box (ISO/IEC 14496-12), of NESTED ones depth levels deep.
-
-    Raises ValueError where one does not fit.
-    """
+    """Yield (kind, start, end) of each box (ISO/IEC 14496-12), or raise ValueError if it is cut."""
     while place < end:
         file.seek(place)
         length, kind, wide = struct.unpack(">I4sQ", file.read(16).ljust(16))
@@ -828,7 +806,7 @@ def boxes(file, end, place=0, depth=0):
         place += wide if length == 1 else length or end - place
         if not start <= place <= end:
             raise ValueError(CUT)
-        if depth and kind in NESTED:
+        if depth and kind in NESTED:  # so many levels deep
             yield from boxes(file, place, start, depth - 1)
         else:
             yield kind, start, place
@@ -880,8 +858,7 @@ class Print(typing.NamedTuple):
 def thumbnails(grey):
     """Shrink a uint8 image (height, width) to two of float32 (8, 9): of it, and of it transposed.
 
-    Each pixel is the exact mean of its box. Given a whole photograph, dhash reads a handful of its
-    pixels, and a copy at half the width hardly ever matches.
+    Each pixel is its box's exact mean; of a whole photograph dhash would read a handful of pixels.
     """
     if grey.size > 2**23:  # what 32 bits hold the sum of
         grey = shrunk(grey, 2**11)

@@ -623,16 +623,18 @@ def test_files_that_claim_to_be_large_do_not_take_the_memory(tree):
 
 @pytest.mark.skipif(not linux, reason="reads what Linux counts of a child's memory")
 def test_a_small_file_that_claims_much_is_named(tree):
-    """OpenJPEG takes 20 bytes for each pixel that a codestream claims."""
-    wavelets = bytearray(encode(draw(1), ".jp2"))
-    start = wavelets.index(b"\xff\x4f\xff\x51")
-    put(tree.needles / "as usual" / "a.j2k", bytes(wavelets[start:]))
-    wavelets[start + 8 : start + 16] = struct.pack(">II", 16383, 16383)
-    put(tree.needles / "claims" / "a.j2k", bytes(wavelets[start:]))
+    """Decoders of AVIF and of JPEG 2000 take up to 20 bytes for each pixel that is claimed."""
+    avif, wavelets = with_exif(draw(1), ".avif"), encode(draw(1), ".jp2")
+    sizes = avif.index(b"ispe") + 8, wavelets.index(b"\xff\x4f\xff\x51") + 8
+    put(tree.needles / "as usual" / "a.avif", avif)
+    for name, content, size in zip(("a.avif", "a.jpg"), (avif, wavelets), sizes, strict=True):
+        claims = content[:size] + struct.pack(">II", 16383, 16383) + content[size + 8 :]
+        put(tree.needles / "claims" / name, claims)
     lines, gigabytes = run_and_measure(tree, "--report", "page.html", "--report", "table.csv")
-    rows = {row["directory"]: row for row in table(tree.path / "table.csv")}
+    reasons = {row["needle"]: row["reason"] for row in table(tree.path / "table.csv")}
     assert lines[-1] == "[INFO] claims"
-    assert rows["claims"]["reason"].startswith("it has more than 67108864 pixels")
+    assert reasons["needles/claims/a.avif"].startswith("it has more than 67108864 pixels")
+    assert reasons["needles/claims/a.jpg"].startswith("not an image that OpenCV can decode")
     assert gigabytes < 0.5  # and the page does not try it again
 
 

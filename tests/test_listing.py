@@ -32,7 +32,8 @@ PHOTOGRAPHS = """jpg jpeg jpe jfif jif mpo png bmp dib tif tiff webp avif gif he
 BY_BYTES = """dng cr2 cr3 crw nef nrw arw srf sr2 srw orf ori raf rw2 raw rwl pef ptx x3f 3fr fff
     erf kdc dcr dcs k25 mrw mdc mef mos iiq cap gpr bay jxl jxr wdp hdp psd psb heics heifs avifs
     exr pbm pgm ppm pnm pxm pam jp2 j2k sr ras hdr pic pfm mov mp4 m4v avi mpg mpeg mpe m1v m2v mts
-    m2ts m2t tod mod 3gp 3gpp 3g2 wmv asf mkv webm vob flv f4v dv ogv qt mxf divx rm rmvb insv lrv 360""".split()
+    m2ts m2t tod mod 3gp 3gpp 3g2 wmv asf mkv webm vob flv f4v dv ogv qt mxf divx rm rmvb insv lrv
+    360""".split()
 
 
 def test_each_kind_of_file_is_in_the_table_once(tree):

@@ -602,8 +602,10 @@ def shrunk_to(image, most):
     return shrunk(image, int(math.sqrt(most / math.prod(image.shape[:2])) * max(image.shape[:2])))
 
 
-def resized(image, size, whole=None):
-    """Bring an image to a size (width, height) without aliasing; whole is the picture's own size.
+def resized(image, size, whole=None, is_hasty=True):
+    """Bring an image to a size (width, height) without aliasing; hastily in a quarter of the time.
+
+    whole is the picture's own size, for the last row of a reduced JPEG may be part of a pixel.
 
     Stretched by half a pixel, as a reduced JPEG's last row may be, it has another structure.
     """
@@ -614,7 +616,7 @@ def resized(image, size, whole=None):
         sides = exact if np.abs(np.subtract(exact, sides)).max() < 1 else sides
     across, down = (side / length for side, length in zip(size, sides, strict=True))
     method = cv2.INTER_AREA
-    if min(across, down) >= 0.5 and max(across, down) < 1:  # in a quarter of its time
+    if is_hasty and min(across, down) >= 0.5 and max(across, down) < 1:
         image, method = cv2.GaussianBlur(image, (3, 3), 0.5), cv2.INTER_LINEAR
     result = cv2.resize(image, None, fx=across, fy=down, interpolation=method)
     is_so = result.shape[1::-1] == tuple(size)
@@ -1709,7 +1711,6 @@ GREY, HAS_COLOUR = 3, 6  # units of Lab: no box of 16 x 16 has more; one box has
 FLAT = 0.35  # of the pixels, within 4 levels of one
 FINER = 2  # times the pixels that are compared, of a reduced JPEG: its own decoder's sharpen
 DIFFERENT = 50  # grey levels, in a window of the second look; copies have 6, in the median
-SHARP = 0.8  # of what stands out in the needle, or less, tells a blurred or an enlarged copy
 VITAL = {"video", SECOND}  # a needle is missing if the library has its picture without these
 SHOT = 60  # seconds: pictures that are nearer, and not of one time, are two shots of a burst
 
@@ -1747,7 +1748,7 @@ def view_from(path, image, size, data):
     scan = jpeg_header(data).scan if data.startswith(JPEG_START) else len(data)
     coded = jpeg_end(data) - scan if scan < len(data) else 0
     facts = path, times_in(data, scan), rest_of(data), coded
-    return View(shrunk_to(image, 4 * CLOSE), size, *facts)
+    return View(shrunk_to(image, 8 * CLOSE), size, *facts)
 
 
 def shows_the_same(one, two):
@@ -1792,22 +1793,21 @@ def is_same_picture(one, two):
 def details_agree(one, two):
     """Whether two Views nowhere differ strongly, once their levels are fitted: the second look.
 
-    Its windows have 8 x 8 pixels of the smaller picture, or of as much of it as is compared. On
-    papers and screens they have 6 x 6: half as large, of two months' invoices a third pass with 8.
+    At half the smaller picture's sides, so that windows have 8 x 8 of its pixels. On papers and
+    screens they have 6 x 6: half as large, of two months' invoices a third pass with 8.
     """
-    smaller, side, most = min(one.size, two.size, key=math.prod), 8, CLOSE
-    if one.is_flat:
-        side, most = 6, 4 * CLOSE
-    scale = min(0.5, math.sqrt(most / math.prod(smaller)))
-    scale = min(1, max(scale, LONGER_SIDE / max(smaller)))
-    size = tuple(max(1, round(length * scale)) for length in smaller)
+    smaller = min(one.size, two.size, key=math.prod)
+    scale = math.sqrt((4 if one.is_flat else 1) * CLOSE / math.prod(smaller))
+    window = 3 if one.is_flat and scale >= 0.5 else 4
+    scale = min(0.5, scale)
+    size = tuple(max(1, round(side * scale)) for side in smaller)
     least = FINER * math.prod(size)
-    image, other = (resized(each.detailed(least), size, each.size) for each in (one, two))
+    greys = ((each.detailed(least), size, each.size) for each in (one, two))
+    image, other = (resized(*each, is_hasty=False) for each in greys)
     (mean, spread), (other_mean, other_spread) = mean_and_spread(image), mean_and_spread(other)
     gain = gain_for(spread, other_spread)
     shift = other_mean - gain * mean
     differences = cv2.addWeighted(image, gain, other, -1, shift, dtype=cv2.CV_16S)
-    window = round(side * max(scale, 0.5))
     least, most, *_ = cv2.minMaxLoc(cv2.blur(differences, (window, window)))
     return max(-least, most) <= min(DIFFERENT, other_spread)
 
@@ -1903,25 +1903,7 @@ def lacking(needle, other):
     most, others = (np.abs(each.colours[:2]).max() for each in (needle, other))
     if most >= HAS_COLOUR and others <= GREY:
         return "colours"
-    if is_less_sharp(needle, other):
-        return "sharpness"
     return "date" if needle.times and not other.times else ""
-
-
-def is_less_sharp(needle, other):
-    """Whether in a copy of a needle's size far less stands out, in the middle, pixel by pixel.
-
-    None of 1,818 ordinary copies is; each of 300 blurred ones is, and of 100 enlarged thumbnails.
-    """
-    (high, wide), facts = min(needle.grey.shape, other.grey.shape), []
-    middle = slice(high // 4, high - high // 4), slice(wide // 4, wide - wide // 4)
-    for view in (needle, other):
-        smooth = cv2.GaussianBlur(resized(view.grey, (wide, high))[middle], (3, 3), 0)
-        fine = cv2.norm(cv2.absdiff(smooth, cv2.blur(smooth, (3, 3))))
-        facts.append((fine, mean_and_spread(smooth)[1]))
-    (fine, spread), (other_fine, other_spread) = facts
-    is_less = 4 * fine**2 > smooth.size and other_fine * spread < SHARP * fine * other_spread
-    return is_less and 9 * math.prod(other.size) <= 10 * math.prod(needle.size)
 
 
 # ------------------------------------------------------------------------------------------------
@@ -1933,7 +1915,7 @@ LEFT_OUT_SHOWN = 500  # lines of what is left out on the page
 FOUND_SHOWN = 2000  # found ones on the page: a browser opens it within three seconds
 COLUMNS = "status distance match pixels match_pixels lookalike reason bytes modified".split()
 # {what a match lacks: what is said of it}; of all else that it is without its date, and so on
-LACKING = {"pixels": "smaller", "colours": "only in grey", "sharpness": "less sharp"}
+LACKING = {"pixels": "smaller", "colours": "only in grey"}
 
 
 class Directory:

@@ -1,17 +1,13 @@
 """What phones write: a picture and the rest of its file, videos and their metadata."""
 
-import itertools
 import os
 import struct
 
 import cv2
 import numpy as np
 import pytest
-from test_searching import sky, things
 
 from conftest import draw, encode, half, heic, put, taken_at, with_segment
-from hash_and_search import View, is_less_sharp
-from pictures import APPS, copies, form, screenshot
 
 rng = np.random.default_rng(29)
 PREVIEW, STEREO, GAIN, UNDEFINED = 0x010002, 0x020002, 0x050000, 0  # types in an MP index
@@ -252,35 +248,6 @@ def test_a_copy_without_a_date_is_lesser(tree):
     rows = tree.findings(haystack=("photos",))
     shown = rows["1.jpg"]["status"], rows["1.jpg"]["match"]
     assert shown == ("found", os.path.join("photos", "later.jpg"))
-
-
-def test_a_copy_that_is_blurred_or_enlarged_is_lesser(tree):
-    pairs = {}
-    for seed in range(3):
-        image, other = (things(10 * seed + each) for each in range(2))
-        thumbnail = cv2.resize(other, (160, 120), interpolation=cv2.INTER_AREA)
-        enlarged = cv2.resize(thumbnail, (640, 480), interpolation=cv2.INTER_CUBIC)
-        pairs[f"blurred {seed}"] = encode(image), encode(cv2.GaussianBlur(image, (0, 0), 2.4))
-        pairs[f"enlarged {seed}"] = encode(other), encode(enlarged)
-    assert searched(tree, pairs) == dict.fromkeys(pairs, ("better", "less sharp"))
-    turned = {name: pair[::-1] for name, pair in pairs.items()}
-    assert searched(tree, turned) == dict.fromkeys(pairs, ("found", ""))
-
-
-def test_an_ordinary_copy_is_as_sharp_and_a_larger_one_is_not_asked():
-    images = things(0), draw(100, 640, 480), np.dstack([form(0)] * 3), np.dstack([sky(0.3)] * 3)
-    for image in (*images, screenshot(APPS[0], "English")):
-        views = [View(image, image.shape[1::-1])]
-        for _, content in copies(image):
-            other = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-            if other.shape == image.shape:
-                views.append(View(other, other.shape[1::-1]))
-        assert len(views) >= 10
-        for one, two in itertools.permutations(views, 2):
-            assert not is_less_sharp(one, two)
-    sharp, blurred = View(images[0], (640, 480)), cv2.GaussianBlur(images[0], (0, 0), 3)
-    assert is_less_sharp(sharp, View(blurred, (640, 480)))
-    assert not is_less_sharp(sharp, View(blurred, (700, 525)))
 
 
 # ------------------------------------------------------------------------------------------------

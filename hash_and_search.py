@@ -2330,264 +2330,223 @@ still worth a look, before you throw it away.</small></p>
 SIDECARS = ".xmp .aae .thm .wav .pp3 .dop .yml .yaml .mov".split()  # the last of a Live Photo
 GOOGLES = ".supplemental-metadata"  # and its first letters, then .json
 REFUSED = re.compile(r'[<>:"|?*\\\0-\x1f\x7f\udc80-\udcff]|[. ](?=[. ]*$)')  # of a name
-tame = functools.partial(REFUSED.sub, "_")
-USELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENODEV}  # is a disk that raises these
+USELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # is a disk that raises these
 
 
 def copy_missing(results):
-    """Copy what the library lacks; return whether any of it could not be copied.
-
-    Ends the run where a disk is full, read-only or gone.
-    """
+    """Copy what the library lacks; return whether any of it could not be copied."""
     if not results.args.copy_missing:
         return False
-    wanted = sorted(results.all_of(*LACKED))
-    # What is empty, or no file, is not wanted; what has vanished is, and fails.
-    wanted = [each for each in wanted if size_of(each.path) or not os.path.lexists(each.path)]
-    copies = Copies(results.args, wanted)
-    for finding in progress(wanted, len(wanted), "files copied"):
-        copies.add(finding.path, twin_of(finding))
-    return copies.tell()
-
-
-def twin_of(finding):
-    """Return the path of the first needle that has the same bytes; it may be its own."""
-    return min(finding.path, finding.twin or finding.path)
+    copies = Copies(results)
+    copies.check_room()
+    for twins in progress(copies.wanted, len(copies.wanted), "files copied"):
+        copies.copy_twins(twins)
+    return copies.tell_all()
 
 
 class Copies:
-    """What becomes of the files to be copied."""
+    """What becomes of the files."""
 
-    def __init__(self, args, wanted):
-        self.shelf = Shelf(args.copy_missing, args.needles)
-        self.relative = functools.partial(os.path.relpath, start=args.needles)
-        self.done = collections.defaultdict(set)  # {source: its paths below the shelf}
-        self.new, self.there, self.troubles = [], [], {}  # sources; {source: (its twin_of, why)}
-        self.safe, self.twice = set(), 0  # twin_of what is copied
-        first = {twin_of(each): each for each in reversed(wanted)}
-        self.total, disk = len(first), shutil.disk_usage(args.copy_missing)
-        need = sum(each.bytes for each in first.values() if not self.may_be_there(each))
+    def __init__(self, results):
+        self.target = Target(results.args.copy_missing, results.args.needles)
+        self.beside = sidecars_by_folder(results.listings[-1])
+        self.copied, self.troubles = {}, {}  # {source: path of its copy}, {source: why not}
+        twins = collections.defaultdict(list)
+        for path, twin in sorted((each.path, each.twin) for each in results.all_of(*LACKED)):
+            # What is empty, or no file, is not wanted; what has vanished is, and fails.
+            if size_of(path) or not os.path.lexists(path):
+                twins[min(path, twin or path)].append(path)
+        self.wanted = list(twins.values())  # lists of photographs that have the same bytes
+
+    def check_room(self):
+        """End the run if the disk has no room for those files of whose names nothing is there."""
+        firsts = (first for first, *_ in self.wanted)
+        need = sum(size_of(each) for each in firsts if not self.target.has(each))
+        disk = shutil.disk_usage(self.target.root)
         if need > disk.free and disk.total:  # some disks say that all is 0
             room = f"{in_bytes(need)} needed, {in_bytes(disk.free)} free"
-            end(f"copied nothing to {args.copy_missing}: {room}")
+            end(f"copied nothing to {self.target.root}: {room}")
 
-    def may_be_there(self, finding):
-        """Whether something has the name that a needle would get."""
-        parts = [in_sight(each) for each in pathlib.PurePath(self.relative(finding.path)).parts]
-        places = (os.path.join(self.shelf.root, *each) for each in (parts, map(tame, parts)))
-        return any(map(os.path.lexists, places))
+    def copy_twins(self, twins):
+        """Copy one of some files that have the same bytes, and the sidecars of each."""
+        any(source in self.copied or self.copy(source, source) for source in twins)
+        for source in twins:
+            folder, (stem, _) = os.path.dirname(source), os.path.splitext(source)
+            name, _ = os.path.splitext(os.path.basename(self.copied.get(source, source)))
+            for path in sidecars_of(source, self.beside[folder]):
+                self.copy(path, path.replace(stem, os.path.join(folder, name), 1))
 
-    def add(self, source, twin):
-        """Copy a needle, unless a twin of it is copied, and its sidecars."""
-        stem = new_stem = os.path.splitext(self.relative(source))[0]
-        if twin in self.safe:
-            self.twice += 1
-        elif self.done[source]:  # as a sidecar
-            self.safe.add(twin)
-        elif path := self.copy(source, self.relative(source), twin):
-            self.safe.add(twin)
-            name = os.path.splitext(os.path.basename(path))[0]
-            new_stem = os.path.join(os.path.dirname(stem), name)
-        for path in sidecars_of(source):
-            relative = self.relative(path)
-            if relative.lower().startswith(stem.lower()):
-                relative = new_stem + relative[len(stem) :]
-            if relative not in self.done[path]:
-                self.copy(path, relative, path)
-
-    def copy(self, source, relative, twin):
-        """Copy a file to the shelf; return its path there, or nothing where that fails."""
+    def copy(self, source, path):
+        """Copy a file as if that were its path; return whether it is copied."""
         try:
             open(source, "rb").close()  # before a folder is made for it
-            path, is_new = self.shelf.put_file(source, relative)
+            self.copied[source] = self.target.put_file(source, path)
         except OSError as error:
-            self.troubles[source] = twin, reason(error)
-            if fault := self.shelf.fault(error):
-                self.tell(fault)
-            return ""
-        self.done[source].add(relative)
-        (self.new if is_new else self.there).append(source)
-        return path
+            self.troubles[source] = reason(error)
+            if fault := self.target.fault(error):
+                self.tell_all(fault)
+        return source in self.copied
 
-    def tell(self, fault=""):
+    def tell_all(self, fault=""):
         """Say what is copied, and why the rest is not; return whether there is a rest."""
-        lines = [f"cannot copy {source}: {why}" for source, (_, why) in self.troubles.items()]
+        lines = [f"cannot copy {source}: {why}" for source, why in self.troubles.items()]
         tell_some(warn, lines, SHOWN, " that can't be copied")
-        if changed := len(self.shelf.changed):
+        if changed := len(self.target.changed):
             warn(f"{changed:,} names had to change: they hide files, or the disk refuses them")
-        already = f"; {in_kinds(self.there)} were there already" if self.there else ""
-        tell(f"copied {in_kinds(self.new)} to {self.shelf.root}{already}")
-        if self.twice:
-            tell(f"{self.twice:,} files are in the needles more than once, and were copied once")
-        total = f"{len(self.safe):,} of {self.total:,} photographs and videos are copied"
+        new = {source for source, path in self.copied.items() if path in self.target.new}
+        there = self.copied.keys() - new
+        already = f"; {in_kinds(there)} were there already" if there else ""
+        tell(f"copied {in_kinds(new)} to {self.target.root}{already}")
+        safe = [twins for twins in self.wanted if not self.copied.keys().isdisjoint(twins)]
+        if twice := sum(map(len, safe)) - len(safe):
+            tell(f"{twice:,} files are in the needles more than once, and were copied once")
+        total = f"{len(safe):,} of {len(self.wanted):,} photographs and videos are copied"
         if fault:
             end(f"{fault}; {total}")
-        lost = [why for twin, why in self.troubles.values() if twin not in self.safe]
+        lost = sorted(self.troubles.keys() - set().union(*safe))
         if lost:
-            whys = (f"{why} ({count:,})" for why, count in collections.Counter(lost).most_common())
-            tell(f"{total}; not copied: {', '.join(whys)}", "ERROR")
+            whys = collections.Counter(self.troubles[source] for source in lost).most_common()
+            whys = ", ".join(f"{why} ({count:,})" for why, count in whys)
+            tell(f"{total}; not copied: {whys}", "ERROR")
         return bool(lost)
 
 
-class Shelf:
+class Target:
     """The folder of --copy-missing, in which nothing is replaced."""
 
     def __init__(self, root, needles):
-        self.root, self.needles, self.device = root, needles, os.stat(root).st_dev
-        self.names = {}  # {folder: {one_form of a name: path}}
-        self.changed = set()  # paths of what has another name than in the needles
-        self.warn_once, self.folder_for = map(functools.cache, (warn, self.folder_for))
+        self.root, self.needles = root, needles
+        self.device = os.stat(root).st_dev
+        self.new, self.changed = set(), set()  # paths of copies; names for which others stand
+        cached = map(functools.cache, (warn, self.shown, self.put, self.names_in))
+        self.warn_once, self.shown, self.put, self.names_in = cached
+
+    def has(self, path):
+        """Whether anything has the name of a needle."""
+        here = self.root
+        for name in pathlib.PurePath(os.path.relpath(path, self.needles)).parts:
+            here = os.path.join(here, self.shown(here, name))
+        return os.path.lexists(here)
 
     def fault(self, error):
         """Say which disk is gone, full or read-only, if an error comes of that."""
         why = reason(error)
-        with contextlib.suppress(OSError):
-            if os.listdir(self.needles):
-                if not self.is_there():
-                    return f"{self.root}: {why}; is its disk still connected?"
-                return f"{self.root}: {why}" if error.errno in USELESS else ""
-        return f"{self.needles}: {why}; is the backup's disk still connected?"
+        if not holds_something(self.needles):
+            return f"{self.needles}: {why}; is the backup's disk still connected?"
+        if error.errno == errno.ENODEV or not os.path.isdir(self.root):
+            return f"{self.root}: {why}; is its disk still connected?"
+        return f"{self.root}: {why}" if error.errno in USELESS else ""
 
-    def is_there(self):
-        """Whether the folder is there, and not what an unmounted disk leaves in its place."""
-        return os.path.isdir(self.root) and os.stat(self.root).st_dev == self.device
-
-    def put_file(self, source, relative):
-        """Copy a file, unless its bytes are there; return its path, and whether it is new."""
-
-        def is_copy(path):
-            with contextlib.suppress(OSError):  # it gets a number
-                is_other = os.path.isfile(path) and not is_same_file(path, source)
-                return is_other and filecmp.cmp(path, source, shallow=False)
-
-        folder, name = os.path.split(relative)
-        copy = functools.partial(self.copy_whole, source)
-        return self.put(self.folder_for(folder), name, copy, is_copy)
-
-    def folder_for(self, relative):
-        """Return where a folder of the needles goes, and make it."""
-        parent, name = os.path.split(relative)
-        if not name:
-            return self.root
-        return self.put(self.folder_for(parent), name, os.mkdir, self.is_folder)[0]
-
-    def is_folder(self, path):
-        """Whether a path is a folder, and no link into the needles."""
-        real = pathlib.Path(os.path.realpath(path))
-        return real.is_dir() and not real.is_relative_to(os.path.realpath(self.needles))
-
-    def put(self, folder, name, make, is_it):
-        """Return (path, whether it is new) of what has a name in a folder, or is made by it.
-
-        A name that others have gets a number, one that hides files or that the disk refuses gets
-        _, and one that is too long is cut. Raises OSError.
-        """
-        if not self.is_there():
+    def put_file(self, source, path):
+        """Copy a file, unless its bytes are there; return the path of its copy. Raises OSError."""
+        if os.stat(self.root).st_dev != self.device:  # what an unmounted disk leaves in its place
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-        names, shown = self.names_in(folder), in_sight(name)
-        stem, ending = os.path.splitext(shown)
+        *folders, name = pathlib.PurePath(os.path.relpath(path, self.needles)).parts
+        return self.put(functools.reduce(self.put, folders, self.root), name, source)
+
+    def put(self, folder, name, source=""):
+        """Return the path of a file's copy in a folder, or of a folder; make it if need be.
+
+        A name that is another's gets a number, and one of more than 255 bytes is cut.
+        """
+        names, (stem, ending) = self.names_in(folder), os.path.splitext(self.shown(folder, name))
         for count in itertools.count(1):
-            path = fitting(folder, stem, f" ({count}){ending}" if count > 1 else ending)
-            is_new = one_form(path) not in names
+            rest = f" ({count}){ending}" if count > 1 else ending
+            while stem and len(os.fsencode(stem + rest)) > 255:
+                stem = stem[:-1]
+            path = os.path.join(folder, stem + rest)
+            if one_form(path) not in names:
+                with contextlib.suppress(FileExistsError):  # another run was faster
+                    self.make(path, source)
+                    return names.setdefault(one_form(path), path)
+            if self.is_it(there := names.setdefault(one_form(path), path), source):
+                return there
+
+    def shown(self, folder, name):
+        """Return a name with _ for what hides it, or calls it trash, or what the disk refuses."""
+        shown = name
+        if name.startswith(".") or is_trash(os.path.join(folder, name), IMMICH[1]):
+            shown = re.sub(r"^[.$@#]?", "_", name)  # else it would not count as library
+        if odd := "".join(REFUSED.findall(shown)):
+            part = os.path.join(self.root, f"{PART}{os.urandom(4).hex()}{odd}")
             try:
-                if is_new:
-                    make(path)
-            except FileExistsError:  # another run was faster
-                is_new = False
-            except OSError as error:
-                if error.errno in USELESS or tame(shown) == shown:
-                    raise
-                placed = self.put(folder, tame(shown), make, is_it)
-                self.changed.add(placed[0])
-                return placed
-            there = names.setdefault(one_form(path), path)
-            if is_new or is_it(there):
-                if shown != name:
-                    self.changed.add(there)
-                return there, is_new
+                open(part, "xb").close()
+                os.unlink(part)
+            except OSError:
+                shown = REFUSED.sub("_", shown)
+        if shown != name:
+            self.changed.add((folder, name))
+        return shown
 
     def names_in(self, folder):
         """Return {one_form of a name: path} of a folder, and rid it of what killed runs left."""
-        if folder not in self.names:
-            there = [os.path.join(folder, name) for name in os.listdir(folder)]
-            self.names[folder] = {one_form(path): path for path in there}
-            remove_old(path for path in there if os.path.basename(path).startswith(PART))
-        return self.names[folder]
+        there = [os.path.join(folder, name) for name in os.listdir(folder)]
+        for path in there:
+            remove_old(path)
+        return {one_form(path): path for path in there}
 
-    def copy_whole(self, source, target):
-        """Copy a file with its times, so that it appears whole or not at all. Raises OSError."""
-        folder, name = os.path.split(target)
-        # With the name's end: a disk that refuses it does so before the work.
-        part = f"{PART}{time.time():.0f}-{os.urandom(4).hex()}-{name[-40:]}"
-        part = os.path.join(folder, part)
+    def is_it(self, path, source):
+        """Whether a path has a file's bytes, or is a folder, and is no link into the needles."""
+        real = pathlib.Path(os.path.realpath(path))
+        if real.is_relative_to(os.path.realpath(self.needles)):
+            return False
+        if not source:
+            return real.is_dir()
+        with contextlib.suppress(OSError):  # it gets a number
+            return real.is_file() and filecmp.cmp(real, source, shallow=False)
+        return False
+
+    def make(self, path, source):
+        """Make a folder, or copy a file so that it appears whole or not at all. Raises OSError."""
+        if not source:
+            return os.mkdir(path)
+        part = f"{PART}{time.time():.0f}-{os.urandom(4).hex()}"
+        part = os.path.join(os.path.dirname(path), part)
         try:
             with open(part, "xb") as copy:
-                for block in blocks_of(source):
-                    copy.write(block)
-            info = os.stat(source)
-            if os.stat(part).st_size != info.st_size:
+                copy.writelines(blocks_of(source))
+            stats = os.stat(source)
+            if os.stat(part).st_size != stats.st_size:
                 raise OSError("it changed, or could not be read to its end")
             try:
-                os.utime(part, ns=(info.st_atime_ns, info.st_mtime_ns))
+                os.utime(part, ns=(stats.st_atime_ns, stats.st_mtime_ns))
             except (OSError, OverflowError):
                 self.warn_once(f"{self.root}: its disk takes no times; copies have today's")
-            give_name(part, target)
+            give_name(part, path)
+            self.new.add(path)
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(part)
 
 
-def give_name(part, target):
+def give_name(part, path):
     """Give a part file its name. Raises FileExistsError where that is taken, or OSError."""
-    try:
-        return os.link(part, target)
-    except FileExistsError:
-        raise
-    except OSError:  # a disk without hard links, or it refuses the name again
-        folder, name = os.path.split(target)
+    with contextlib.suppress(OSError):  # it is taken, or the disk has no hard links
+        return os.link(part, path)
     # Renaming replaces. So whoever makes the claim may rename; one that a kill leaves is removed
     # as part files are, and until then the name counts as taken.
-    digest = hashlib.blake2b(os.fsencode(one_form(name)), digest_size=16).hexdigest()
-    claim = os.path.join(folder, f"{PART}claim-{digest}")
+    claim = f"{PART}claim-{digest_of([os.fsencode(one_form(path))])}"
+    claim = os.path.join(os.path.dirname(path), claim)
     open(claim, "xb").close()
     try:
-        if os.path.lexists(target):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-        os.rename(part, target)
+        if os.path.lexists(path):
+            raise FileExistsError(path)
+        os.rename(part, path)
     finally:
         os.unlink(claim)
 
 
-def remove_old(parts):
-    """Remove the part files that are nobody's: for an hour none has been made or written to."""
-    for part in parts:
-        # Its name tells too, for it may have its photograph's time already.
-        made = re.search(re.escape(PART) + r"(\d*)", part)[1]
-        with contextlib.suppress(OSError):
-            if max(int(made or 0), os.stat(part).st_mtime) < time.time() - 3600:
-                os.unlink(part)
+def remove_old(path):
+    """Remove a part file that is nobody's: for an hour none has made it or written to it."""
+    made = re.match(rf"\{PART}(\d*)", os.path.basename(path))  # its time may be a photograph's
+    with contextlib.suppress(OSError):
+        if made and max(int(made[1] or 0), os.stat(path).st_mtime) < time.time() - 3600:
+            os.unlink(path)
 
 
 def one_form(path):
     """Return a path's name as disks compare it that know no case, or one way to write é."""
     return unicodedata.normalize("NFC", os.path.basename(path)).casefold()
-
-
-def in_sight(name):
-    """Return a name that is neither hidden nor trash, for in those nothing counts as library."""
-    is_left_out = name.startswith(".") or TRASH.fullmatch(name)
-    return re.sub(r"^[.$@#]?", "_", name) if is_left_out else name
-
-
-def fitting(folder, stem, rest):
-    """Return the path of stem + rest in a folder, with stem cut until the disk takes it."""
-    path = os.path.join(folder, stem + rest)
-    try:
-        os.lstat(path)
-    except OSError as error:
-        if stem and (error.errno == errno.ENAMETOOLONG or len(stem + rest) > 255):
-            return fitting(folder, stem[:-1], rest)
-    return path
 
 
 def blocks_of(path):
@@ -2605,49 +2564,39 @@ def in_kinds(files):
     return f"{known:,} photographs and videos{sidecars}"
 
 
-def sidecars_of(path):
-    """Return the paths of what belongs to a photograph."""
-    folder, name = os.path.split(path)
-    there, (stem, ending) = files_in(folder), os.path.splitext(name.lower())
+def sidecars_by_folder(needles):
+    """Return {folder: {name in lower case: paths}} of what is listed and may be a sidecar."""
+    beside = collections.defaultdict(lambda: collections.defaultdict(list))
+    for path in itertools.chain(needles.files, (path for path, _ in needles.left_out)):
+        if ending_of(path) in (*SIDECARS, ".json"):
+            folder, name = os.path.split(path)
+            beside[folder][name.lower()].append(path)
+    return beside
+
+
+def sidecars_of(path, there):
+    """Return the paths of what belongs to a photograph, of what is there beside it."""
+    stem, ending = os.path.splitext(os.path.basename(path).lower())
     names = {base + each for base in (stem, stem + ending) for each in SIDECARS}
     names |= {re.sub(r"(\d+)$", r"o\1", stem) + ".aae", f"{stem}_o.aae"}  # Apple's
+    names |= {f"{stem}_{number:02}{ending}.xmp" for number in range(100)}  # darktable's
     jsons = googles(stem, ending) & there.keys()
     while not jsons and "-" in stem:  # such as IMG_1-edited(1).jpg
         stem = re.sub(r"-[^-]*?(\(\d+\))?$", r"\1", stem)
-        either = (googles(stem, each) for each in (ending, ".heic", ".jpg"))
-        jsons = there.keys() & set().union(*either)
-    found = [each for name in sorted(names | jsons) for each in there.get(name, ())]
-    return [each for each in found if each != path and os.path.isfile(each)]
+        jsons = googles(stem, ending, ".heic", ".jpg") & there.keys()
+    found = itertools.chain.from_iterable(there[each] for each in names & there.keys() | jsons)
+    return sorted(each for each in found if each != path and os.path.isfile(each))
 
 
-def googles(stem, ending):
+def googles(stem, *endings):
     """Return what Google may call a photograph's JSON: cut to 46 letters, its number behind."""
     bare, number = re.fullmatch(r"(?s)(.*?)(\(\d+\))?", stem).groups("")
-    bases = (stem, ""), (stem + ending, ""), (bare, number), (bare + ending, number)
     return {
-        f"{(base + GOOGLES)[:cut]}{behind}.json"
-        for base, behind in bases
-        for cut in (46, *range(len(base), len(base + GOOGLES) + 1))
+        f"{(base + ending + GOOGLES)[:cut]}{behind}.json"
+        for base, behind in ((stem, ""), (bare, number))
+        for ending in ("", *endings)
+        for cut in (46, *range(len(base + ending), len(base + ending + GOOGLES) + 1))
     } - {"metadata.json"}  # an album's
-
-
-@functools.lru_cache(8)
-def files_in(folder):
-    """Return {name in lower case: paths} of what is in a folder.
-
-    By darktable's a.nef.xmp are a_01.nef.xmp and so on, too, unless there is an a_01.nef.
-    """
-    names = collections.defaultdict(list)
-    try:
-        for name in sorted(os.listdir(folder)):
-            names[name.lower()].append(os.path.join(folder, name))
-    except OSError as error:  # it has vanished
-        warn(f"cannot look for sidecars in {folder}: {reason(error)}")
-    for name in list(names):
-        first = re.sub(r"_\d\d(\.[^.]+\.xmp)$", r"\1", name)
-        if first != name and name[:-4] not in names:
-            names[first] += names[name]
-    return names
 
 
 # ------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ themselves).
 
 import argparse
 import base64
+import bisect
 import collections
 import concurrent.futures
 import contextlib
@@ -74,15 +75,9 @@ try:
 except ImportError as error:
     if __name__ != "__main__":
         raise
-    advice = ""
-    if isinstance(error, ModuleNotFoundError):
-        advice = f"; run: {PIP} -r requirements.txt"
-    elif sys.platform.startswith("linux") and ".so" in str(error):  # its windows want a library
-        advice = "; run: apt-get install libgl1 libglib2.0-0 (or take opencv-python-headless)"
-    elif sys.platform == "win32" and "DLL" in str(error):
-        advice = "; this Windows lacks its media features: take opencv-python-headless instead"
     if not {"-h", "--help"} & set(sys.argv):
-        print(f"[ERROR] {error}{advice}", file=sys.stderr)
+        remedy = f"{PIP} -r requirements.txt (or opencv-python-headless, which wants no screen)"
+        print(f"[ERROR] {error}; run: {remedy}", file=sys.stderr)
         sys.exit(2)
     from unittest import mock
 
@@ -175,21 +170,21 @@ KINDS = {
         .360""",
 }
 PHOTOGRAPHS = {"decoded", "HEIC"}
-KIND_OF = {ending: kind for kind, endings in KINDS.items() for ending in endings.split()}
 ARCHIVES = set(".zip .7z .rar .tar .tgz .gz .iso .dmg".split())
-# Endings, or names, of files that are no alarm where nothing else lies in a folder.
+# Endings of files that are no alarm where nothing else lies in a folder.
 HARMLESS = set(
-    """.ini .db .ctg .html .htm .json .ds_store .mp3 .m4a .aac .flac .ogg .wma .wav .txt .log .xml
+    """.ini .db .ctg .html .htm .json .mp3 .m4a .aac .flac .ogg .wma .wav .txt .log .xml
     .css .js .url .lnk .exe .dll .mrk .lrprev .lrcat .lrdata .xmp .aae .thm .pp3 .dop""".split()
 )
+KIND_OF = dict.fromkeys(HARMLESS)
+KIND_OF.update((ending, kind) for kind, endings in KINDS.items() for ending in endings.split())
 # How a needle begins that no ending tells: a phone's backup, a rescued file, an editor's original.
 BEGINNINGS = re.compile(
     rb"(?P<decoded>\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|BM....\0{4})"
     rb"|(?P<HEIC>....ftyp(?:hei[cmsx]|mif1|msf1|hev[cx]|avi[fs]))|(?P<video>....ftyp)",
     re.DOTALL,
 )
-APPLE_DOUBLE = b"\0\5\x16\7"  # what macOS puts beside each file on other disks
-# What empties itself, or holds smaller copies only; the last three by the folder above, too.
+# What empties itself, or holds previews only; the last three by the folder above, too.
 TRASH = re.compile(
     r"(.*/)?(\$recycle\.bin|recycle(r|d|bin)|[.#@]recycle(\.bin)?|trash|\.trash.*|\.dtrash"
     r"|files_trashbin|@eadir|\.thumbnails|\.stversions|[.#@~]snapshots?|\.zfs|\.dropbox\.cache"
@@ -197,10 +192,10 @@ TRASH = re.compile(
     r"|\.photoprism|\.sync/archive|_gsdata_/_saved_|\.cache/thumbnails)",
     re.IGNORECASE | re.DOTALL,
 )
-IMMICH = {"thumbs", "encoded-video"}, {"upload", "library"}  # previews, and what is beside them
 # Why something is not searched: files that are none of KINDS, and files of the other sorts.
 OTHER, EXCLUDED, HIDDEN = "other file", "excluded", "hidden"
 ARCHIVE = "archive, in which nothing is searched; unpack it"
+TRIFLE = "trifle"  # what nobody would look for, and nobody is told of
 PART = ".hash_and_search-"  # begins the name of a copy that is not whole yet
 SHOWN, FEW = 20, 3  # lines on stderr of folders that lack something; names or lines of others
 
@@ -211,30 +206,22 @@ def kind_of(path):
 
 
 def kind_of_needle(path):
-    """Return what a needle's ending tells, or its first bytes; what can't be read may be one."""
-    ending = ending_of(path)
-    if ending in KIND_OF or ending in HARMLESS:
-        return KIND_OF.get(ending)
+    """Return what a needle's ending tells, or its first bytes."""
+    return kind_of(path) if ending_of(path) in KIND_OF else kind_by_bytes(path)
+
+
+def kind_by_bytes(path):
+    """Return what a file's first bytes tell; what can't be read may be a photograph."""
     try:
-        found = BEGINNINGS.match(beginning_of(path))
+        with open(path if size_of(path) else os.devnull, "rb") as file:  # a pipe would wait
+            found = BEGINNINGS.match(file.read(16))
     except OSError:
         return "decoded"
     return found and found.lastgroup
 
 
-def beginning_of(path):
-    """Return the first bytes of a file; none of a pipe, which would be waited for."""
-    if not size_of(path):
-        return b""
-    with open(path, "rb", buffering=0) as file:
-        return file.read(16)
-
-
 def ending_of(path):
-    """Return what a path ends in, in lower case; nothing where that is too long for an ending."""
-    end = path[-13:]  # four times as fast as os.path.splitext
-    dot = end.rfind(".")
-    return end[dot:].lower() if dot > 0 and os.sep not in end[dot - 1 :] else ""
+    return os.path.splitext(path)[1].lower()
 
 
 @dataclasses.dataclass
@@ -258,74 +245,61 @@ class Listing:
         relative = os.path.relpath(folder, self.root)
         return relative if relative != "." else os.path.basename(os.path.abspath(folder)) or folder
 
-    def fill(self, kind, ours):
-        """List the files; ours are our own reports and caches, by their absolute paths."""
-        for path in self.walk():
-            is_ours = os.path.normcase(os.path.abspath(path)) in ours
-            if not is_ours and not os.path.basename(path).startswith(PART):
-                self.add(path, kind(path))
+    def fill(self, kind):
+        """Sort what lies below root into files and left_out; kind is the function that tells."""
+        for path, why in self.walk():
+            why = EXCLUDED if self.is_excluded(path) else why
+            why = why or self.why_not_searched(path, kind(path))
+            if not why:
+                self.files.append(path)
+            elif why != TRIFLE:
+                self.left_out.append((path, why))
         self.files.sort()
 
-    def add(self, path, kind):
-        """Add a file to those that are searched, or to what is left out."""
-        name, why = os.path.basename(path), ""
-        if name.startswith(".") and not name.endswith(".icloud"):
-            if not kind or is_apple_double(path):
-                return
-            why = HIDDEN
-        elif not kind:
-            is_archive = ending_of(path) in ARCHIVES and not self.is_library
-            why = ARCHIVE if is_archive else OTHER
-        why = EXCLUDED if self.is_excluded(path) else why
-        if why:
-            self.left_out.append((path, why))
-        else:
-            self.files.append(path)
-
-    def is_excluded(self, path):
-        """Whether a pattern fits a path below root, or one of its folders, whole or by name."""
-        if not self.exclude:
-            return False
-        parts = pathlib.PurePath(os.path.relpath(path, self.root)).parts
-        names = {*parts, *itertools.accumulate(parts, "{}/{}".format)}
-        return any(fnmatch.filter(names, pattern.rstrip("/")) for pattern in self.exclude)
-
     def walk(self):
-        """Yield each file below root; follow no link, and note each folder."""
-        folders, seen = [self.root], set()
+        """Yield (path, why) of each file, and of each folder that is left out; note the others."""
+        folders = [self.root]
         while folders:
             folder = folders.pop()
             try:
                 ids = folder_ids(folder)
+                if ids & self.folders:
+                    yield folder, "listed already, by another name"
+                    continue
                 self.folders |= ids  # those of one that can't be listed, too
-                with os.scandir(folder) as entries:
-                    entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
+                with os.scandir(folder) as entries:  # on a damaged disk is_dir may raise
+                    is_folder = {entry: entry.is_dir(follow_symlinks=False) for entry in entries}
             except OSError as error:
-                why = (
-                    EXCLUDED if self.is_excluded(folder) else f"cannot be listed: {error.strerror}"
-                )
-                self.left_out.append((folder, why))
+                yield folder, f"cannot be listed: {error.strerror}"
                 continue
-            if ids & seen:
-                self.left_out.append((folder, "listed already, by another name"))
-                continue
-            seen |= ids
-            names = {entry.name for entry in entries}
-            for entry in entries:
-                try:
-                    is_link = entry.is_symlink() or is_junction(entry)
-                    is_folder = os.path.isdir(entry.path) if is_link else entry.is_dir()
-                except OSError as error:  # of a damaged disk
-                    self.left_out.append((entry.path, f"cannot be looked at: {error.strerror}"))
-                    is_folder = False
-                if not is_folder:
-                    yield entry.path
-                elif is_link:
-                    self.left_out.append((entry.path, "link to a folder, not followed"))
-                elif self.is_library and is_trash(entry.path, names):
-                    self.left_out.append((entry.path, "trash or previews, which do not count"))
+            for entry in sorted(is_folder, key=lambda entry: entry.name, reverse=True):
+                # Python tells junctions of Windows since 3.12, and follows them before.
+                is_link = entry.is_symlink() or getattr(entry, "is_junction", bool)()
+                if is_link and os.path.isdir(entry.path):
+                    yield entry.path, "link to a folder, not followed"
+                elif not is_folder[entry]:
+                    yield entry.path, ""
+                elif self.is_library and is_trash(entry.path):
+                    yield entry.path, "trash or previews, which do not count"
                 else:
                     folders.append(entry.path)
+
+    def why_not_searched(self, path, kind):
+        """Return why a file of a kind, or of none, is not searched; nothing if it is."""
+        name = os.path.basename(path)
+        if name.startswith("._") and not kind_by_bytes(path):
+            return TRIFLE  # macOS puts it beside each file on other disks
+        if name.startswith(".") and not name.endswith(".icloud"):
+            return HIDDEN if kind else TRIFLE
+        if kind:
+            return ""
+        is_archive = ending_of(path) in ARCHIVES and not self.is_library
+        return ARCHIVE if is_archive else OTHER
+
+    def is_excluded(self, path):
+        """Whether a pattern fits the path below root, or one of its folders, as rsync's do."""
+        below = f"/{path.removeprefix(self.root)}/"
+        return any(fnmatch.fnmatch(below, f"*/{each.rstrip('/')}/*") for each in self.exclude)
 
     def tell_what_is_left_out(self):
         """Say in a line for each reason what is left out, and what folders it leaves unsearched."""
@@ -335,44 +309,36 @@ class Listing:
         for why in sorted(reasons.keys() - {OTHER, EXCLUDED}):
             warn(f"{some(reasons[why])}: {why}")
         if not self.is_library:
-            tell_some(
-                warn, list(self.lone(reasons[OTHER])), FEW, " such folders; --report lists them"
-            )
-        clouds = os.name == "nt" or sys.platform == "darwin"
-        if away := sum(map(is_online_only, self.files if clouds else ())):
-            warn(f"{self.root}: {away:,} files are online only; reading downloads them")
+            lines = list(self.lone(reasons[OTHER]))
+            tell_some(warn, lines, FEW, " such folders; --report lists them")
 
     def lone(self, others):
-        """Yield a line for each folder, or for those in one, with other files and none searched."""
-        searched = {os.path.dirname(os.path.join(self.root, ""))}
-        for folder in map(os.path.dirname, self.files):
-            while folder not in searched:
-                searched.add(folder)
-                folder = os.path.dirname(folder)
-        endings, beside = collections.defaultdict(set), collections.defaultdict(list)
-        for path in others:
-            ending = ending_of(path)
-            if not {ending, os.path.basename(path).lower()} & HARMLESS:
-                endings[os.path.dirname(path)].add(ending or "files without an ending")
-        for folder in sorted(endings.keys() - searched):
-            beside[os.path.dirname(folder)].append(folder)
-        for parent, folders in beside.items():
-            name = self.name_of(folders[0])
-            if len(folders) > 1:
-                name = f"{self.name_of(parent)}: {len(folders):,} folders"
-            only = some(sorted(set().union(*map(endings.get, folders))))
-            yield f"{name}, only {only}, which are not searched"
+        """Yield a line for each folder, with all below it, of other files and none searched."""
+        endings = collections.defaultdict(set)
+        for path in others if self.files else ():
+            lone, folder = "", os.path.dirname(path)
+            while not self.has_files(folder):
+                lone, folder = folder, os.path.dirname(folder)
+            if lone and ending_of(path) not in HARMLESS:
+                endings[lone].add(ending_of(path) or "files without an ending")
+        for folder, kinds in endings.items():
+            yield f"{self.name_of(folder)}, only {some(sorted(kinds))}, which are not searched"
+
+    def has_files(self, folder):
+        """Whether a file that is searched lies in a folder, or below it."""
+        start = os.path.join(folder, "")
+        place = bisect.bisect(self.files, start)
+        return any(path.startswith(start) for path in self.files[place : place + 1])
 
 
 def list_all(args):
     """Return a Listing for each haystack and one of the needles; tell what is left out."""
     by_article = lambda path: path.lower().endswith(paths.image_types)  # noqa: E731
     kinds = (by_article, by_article) if args.article else (kind_of_needle, kind_of)
-    ours = {os.path.normcase(os.path.abspath(path)) for path in (*args.report, args.cache or "")}
     library = [Listing(root, True) for root in args.haystack]
     needles = Listing(args.needles, False, args.exclude)
     for listing in (*library, needles):
-        listing.fill(kinds[listing.is_library], ours)
+        listing.fill(kinds[listing.is_library])
         listing.tell_what_is_left_out()
         if not listing.files and listing.root != args.copy_missing:
             warn(f"{listing.root}: no photographs and no videos")
@@ -384,23 +350,12 @@ def list_all(args):
     return library, needles
 
 
-def is_trash(path, beside):
-    """Whether a folder is one that empties itself, or has previews; beside are its neighbours."""
-    (above, name), (previews, originals) = os.path.split(path), IMMICH
-    is_preview = name in previews and originals & beside
-    return bool(is_preview or TRASH.fullmatch(f"{os.path.basename(above)}/{name}"))
-
-
-def is_apple_double(path):
-    with contextlib.suppress(OSError):
-        return beginning_of(path).startswith(APPLE_DOUBLE)
-    return False
-
-
-def is_junction(entry):
-    """Whether an entry is a junction of Windows, as os.DirEntry tells from Python 3.12 on."""
-    tag = getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0) if os.name == "nt" else 0
-    return tag == getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", None)
+def is_trash(path):
+    """Whether a folder is one that empties itself, or has previews, as immich's beside its own."""
+    above, name = os.path.split(path)
+    if name in ("thumbs", "encoded-video"):
+        return any(os.path.isdir(os.path.join(above, each)) for each in ("upload", "library"))
+    return bool(TRASH.fullmatch(f"{os.path.basename(above)}/{name}"))
 
 
 def folder_ids(folder):
@@ -408,15 +363,6 @@ def folder_ids(folder):
     stats = os.stat(folder)
     inode = {(stats.st_dev, stats.st_ino)} if stats.st_ino else set()  # some drives have none
     return inode | {os.path.normcase(os.path.realpath(folder))}
-
-
-def is_online_only(path):
-    """Whether a file lies in a cloud, and is downloaded when it is read: OneDrive, iCloud."""
-    with contextlib.suppress(OSError):
-        stats = os.stat(path)
-        windows, mac = getattr(stats, "st_file_attributes", 0), getattr(stats, "st_flags", 0)
-        return bool(windows & 0x400000 or mac & 0x40000000)
-    return False
 
 
 # ------------------------------------------------------------------------------------------------
@@ -2603,7 +2549,7 @@ def googles(stem, *endings):
 # 8 The command: the options, the screen, the exit status
 # ------------------------------------------------------------------------------------------------
 
-VERSION = "2026-11-26"
+VERSION = "hash_and_search 2026-11-26, Python {}.{}.{}, OpenCV {}, NumPy {}"
 EXAMPLE = "python hash_and_search.py --haystack Pictures --needles old-backup"
 CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -2617,6 +2563,7 @@ def parse_arguments(arguments=None):
         allow_abbrev=False,
     )
     parser.error = lambda message: refuse(message, parser.format_usage())
+    versions_here = VERSION.format(*sys.version_info[:3], cv2.__version__, np.__version__)
     # fmt: off
     add = parser.add_argument_group("what to compare").add_argument
     add("-a", "--haystack", metavar="DIR", nargs="+", action="extend", required=True,
@@ -2636,35 +2583,26 @@ def parse_arguments(arguments=None):
     add("--exit-code", action="store_true",
         help="end with status 1 if the library lacks anything (default: 0)")
     add = parser.add_argument_group("speed").add_argument
-    add("--cache", metavar="FILE",
-        help="keep the results in this SQLite file, for the next run (default: none)")
+    add("--cache", metavar="FILE", help="keep the results here, for the next run (default: none)")
     add("--jobs", metavar="N", type=int,
         help=f"use N threads (default: as many as cores, {DEFAULT_JOBS})")
-    add("--dask", metavar="ADDRESS",
-        help="use the workers of the Dask scheduler there, such as tcp://scheduler:8786")
+    add("--dask", metavar="ADDRESS", help="use this Dask scheduler's workers, tcp://HOST:8786")
     add = parser.add_argument_group("rarely needed").add_argument
-    add("--article", action="store_true",
-        help="list, hash and search as the article's code does, and not otherwise")
-    add("--version", action="store_true", help="print the versions of the script and its packages")
+    add("--article", action="store_true", help="list, hash and search as the article's code does")
+    add("--version", action="version", version=versions_here, help="print it, and the packages'")
     # fmt: on
-    if "--version" in (sys.argv[1:] if arguments is None else arguments):  # alone, too
-        heif = getattr(pillow_heif(), "__version__", "none")
-        packages = f"OpenCV {cv2.__version__}, NumPy {np.__version__}, pillow-heif {heif}"
-        print(f"hash_and_search {VERSION}, Python {sys.version.split()[0]}, {packages}")
-        raise SystemExit(0)
     return checked_arguments(parser.parse_args(arguments))
 
 
 def refuse(message, usage):
     """End the run for what is no option, and say what was meant, perhaps."""
-    advice, wrong = "--help explains the options", message.removeprefix("unrecognized arguments: ")
-    close = difflib.get_close_matches(wrong.partition(" ")[0], re.findall("--[a-z-]+", usage), 1)
-    if "arguments are required" in message:
-        advice = f"for example: {EXAMPLE}"
-    elif close:
-        advice = f"did you mean {close[0]}?"
-    elif wrong != message and not wrong.startswith("-"):
-        advice = "--needles takes one folder; put a path that has spaces in quotes"
+    wrong = message.removeprefix("unrecognized arguments: ").partition(" ")[0]
+    advice = (
+        "--help explains the options; --needles takes one folder; put a path that has spaces in "
+        f"quotes; for example: {EXAMPLE}"
+    )
+    for close in difflib.get_close_matches(wrong, re.findall("--[a-z-]+", usage), 1):
+        advice = f"did you mean {close}?"
     end(f"{message} ({advice})")
 
 
@@ -2673,9 +2611,8 @@ def checked_arguments(args):
     if len(args.needles) > 1:
         end("name one --needles directory per run, or one that holds them all")
     (args.needles,) = args.needles
-    for option, value in {"--copy-missing": args.copy_missing, "--cache": args.cache}.items():
-        if value == "":
-            end(f"{option} wants a name")
+    if "" in (args.copy_missing, args.cache):
+        end("--copy-missing and --cache want a name")
     if args.jobs is not None and not 1 <= args.jobs <= 1024:
         end(f"--jobs takes a number from 1 to 1024, not {args.jobs}")
     if args.rotated and args.article:
@@ -2684,31 +2621,30 @@ def checked_arguments(args):
         check_copy_folder(args)
     for root in (*args.haystack, args.needles):
         if not os.path.isdir(root):
-            advice = "" if len(args.haystack) == 1 else "; put a path that has spaces in quotes"
-            if '"' in root:
-                advice = " without a backslash before a quotation mark"
-            end(f"{root} is not a directory; name one that exists{advice}")
+            advice = "put a path that has spaces in quotes, no backslash before a quotation mark"
+            end(f"{root} is not a directory; {advice}")
     for path in args.report:
-        check_report(path, args.cache)
+        check_report(path)
     return args
 
 
-def check_report(path, cache):
-    """End the run if a report can't be written, or would replace something else."""
-    real = os.path.realpath(path)
+def check_copy_folder(args):
+    """Make the folder of --copy-missing; end the run if it lies in the needles, or they in it."""
+    folder, needles = map(pathlib.Path, map(os.path.realpath, (args.copy_missing, args.needles)))
+    if folder.is_relative_to(needles) or needles.is_relative_to(folder):
+        end(f"--copy-missing {args.copy_missing} must neither lie in the needles nor hold them")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def check_report(path):
+    """End the run if a report would replace something else. Raises OSError if none can be made."""
     if ending_of(path) not in REPORTS:
         end(f"--report {path} must end in {', '.join(REPORTS)}")
-    if os.path.islink(path) and ending_of(real) != ending_of(path):
-        end(f"--report {path} is a link to {real}, which is no such report")
-    if cache and os.path.normcase(real) == os.path.normcase(os.path.realpath(cache)):
-        end(f"--report {path} is the cache")
-    try:
-        if os.path.exists(real) and not (os.path.isfile(real) and is_report(real)):
-            end(f"--report {path} is there already, and is no such report")
-        open(part_of(real), "xb").close()
-        os.unlink(part_of(real))
-    except OSError as error:
-        end(f"cannot write --report {path}: {error.strerror}")
+    if os.path.exists(path) and not (os.path.isfile(path) and is_report(path)):
+        end(f"--report {path} is there already, and is no such report")
+    part = part_of(os.path.realpath(path))
+    open(part, "xb").close()
+    os.unlink(part)
 
 
 def is_report(path):
@@ -2721,18 +2657,6 @@ def is_report(path):
     return not start or start.startswith(begins.encode())
 
 
-def check_copy_folder(args):
-    """Make the folder of --copy-missing; end the run if it lies in the needles, or they in it."""
-    folder, needles = map(os.path.realpath, (args.copy_missing, args.needles))
-    with contextlib.suppress(ValueError):  # they lie on two drives
-        if os.path.commonpath([folder, needles]) in (folder, needles):
-            end(f"--copy-missing {args.copy_missing} must neither lie in the needles nor hold them")
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        end(f"cannot make --copy-missing {args.copy_missing}: {error.strerror}")
-
-
 def printable(text):
     """Show control characters, which end lines or steer terminals, as \\n, \\x1b and so on."""
     return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
@@ -2741,21 +2665,14 @@ def printable(text):
 def info(line):
     """Print one of the article's lines, on stdout."""
     wipe()
-    try:
-        print(f"[INFO] {printable(line)}", flush=True)
-    except OSError as error:
-        if isinstance(error, BrokenPipeError) or (os.name, error.errno) == ("nt", errno.EINVAL):
-            end("", 141)  # whoever read our lines has closed the pipe
-        raise
+    print(f"[INFO] {printable(line)}", flush=True)
 
 
 def tell(line, kind="INFO"):
     """Print a result on stderr, or nothing if it is full."""
     wipe()
-    try:
+    with contextlib.suppress(OSError):
         print(f"[{kind}] {printable(line)}", file=sys.stderr)
-    except OSError:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def warn(line):
@@ -2778,32 +2695,23 @@ def some(names):
 
 
 class Ended(SystemExit):
-    """Ends the run with a status, and says in one line why."""
+    """Ends the run, and says in one line why."""
 
 
-def end(line, status=2):
-    why = Ended(line)
-    why.code = status
-    raise why
+def end(line):
+    raise Ended(line)
 
 
 def progress(results, total, things):
     """Pass the results on; on a terminal rewrite a line that tells how far they have come."""
-    began = time.monotonic()
-    marks = collections.deque([(began, 0)], maxlen=50)  # of the last ten seconds
-    is_shown = sys.stderr.isatty()
+    began = shown = time.monotonic()
     for done, result in enumerate(results, 1):
         now = time.monotonic()
-        if is_shown and now - marks[-1][0] > 0.2:
-            speed = (done - marks[0][1]) / (now - marks[0][0])
-            marks.append((now, done))
-            line = f"[INFO] {done:,} of {total:,} {things}"
-            if now - began > 2:
-                minutes, seconds = divmod(int((total - done) / speed), 60)
-                left = f"{minutes} min {seconds} s left" if minutes else f"{seconds} s left"
-                line += f", {speed:.0f} a second, {left}"
-            wipe()
-            print(line[: line_width()], end="", file=sys.stderr, flush=True)
+        if now - shown > 0.2 and sys.stderr.isatty():
+            shown, speed = now, done / (now - began)
+            left = datetime.timedelta(seconds=round((total - done) / speed))
+            line = f"[INFO] {done:,} of {total:,} {things}, {speed:.0f} a second, {left} left"
+            print(f"\r{line:79.79}", end="", file=sys.stderr, flush=True)
         yield result
     wipe()
 
@@ -2811,21 +2719,13 @@ def progress(results, total, things):
 def wipe():
     """Take the progress line from the terminal, if there is one."""
     if sys.stderr.isatty():
-        print("\r" + " " * line_width(), end="\r", file=sys.stderr, flush=True)
-
-
-def line_width():
-    try:
-        return (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1
-    except OSError:
-        return 79
+        print(f"\r{'':79}", end="\r", file=sys.stderr, flush=True)
 
 
 def keep_streams_ours():
     """Write names byte for byte, and send the lines of the C libraries, which name no file, away.
 
-    stderr is ours by another descriptor, and theirs leads nowhere. On Windows a console wants its
-    own streams, and there they stay.
+    On Windows a console wants its own streams, and there they stay.
     """
     streams = sys.stdout, sys.stderr  # None where they are closed
     sys.stdout, sys.stderr = (each or open(os.devnull, "w") for each in streams)  # noqa: SIM115
@@ -2840,17 +2740,16 @@ def keep_streams_ours():
 if __name__ == "__main__":
     keep_streams_ours()
     settle()
+    status = 2
     try:
         status = main()
-        sys.stdout.flush()
     except Ended as why:
-        status = why.code
-        if str(why):
-            tell(str(why), "ERROR")
+        tell(str(why), "ERROR")
     except KeyboardInterrupt:
         status = 130
         tell("interrupted; with --cache the next run goes on", "ERROR")
-    except OSError as error:  # stdout is full
-        status = 2
+    except BrokenPipeError:  # whoever read our lines has closed the pipe
+        status = 141
+    except OSError as error:  # stdout is full, or no report can be made
         tell(str(error), "ERROR")
     os._exit(status)  # waiting neither for the threads nor for what a full stderr has left

@@ -13,7 +13,7 @@ import pytest
 
 import hash_and_search
 from conftest import RAW, VIDEO, command, draw, encode, half, heic, put, table, without_root_powers
-from hash_and_search import Listing, is_online_only, kind_of
+from hash_and_search import Listing, kind_of
 
 linux = sys.platform.startswith("linux")
 only_linux = pytest.mark.skipif(not linux, reason="as Linux does it")
@@ -138,7 +138,7 @@ def test_a_folder_that_is_seen_twice_is_walked_once(tree, monkeypatch):
             lambda folder: ids(os.path.join(root, "a") if folder == f"{root}/b" else folder),
         )
         listing = Listing(root, False)
-        listing.fill(kind_of, set())
+        listing.fill(kind_of)
         assert [os.path.relpath(path, root) for path in listing.files] == [
             "a/deep/new.jpg", "a/new.jpg",
         ]  # fmt: skip
@@ -233,7 +233,7 @@ def test_an_entry_of_a_damaged_disk_ends_nothing(tree, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", lambda path: Entries(map(Damaged, scandir(path))))
     listing = Listing(root, False)
-    listing.fill(kind_of, set())
+    listing.fill(kind_of)
     assert [os.path.basename(path) for path in listing.files] == ["1.jpg", "2.jpg"]
     damaged = os.path.join(root, "x", "1.jpg")
     assert listing.left_out == [(damaged, "cannot be looked at: Input/output error")]
@@ -266,7 +266,7 @@ def test_a_junction_is_not_followed(tree, monkeypatch):
             _winapi.CreateJunction(str(tree.path / "elsewhere"), junction)
         except OSError:
             pytest.skip("this file system has no junctions, as wine's")
-        listing.fill(kind_of, set())
+        listing.fill(kind_of)
     else:  # a folder that looks like one
         put(tree.needles / "x" / "junction" / "a.jpg", draw(50))
         scandir = os.scandir
@@ -290,7 +290,7 @@ def test_a_junction_is_not_followed(tree, monkeypatch):
             windows.setattr(os, "scandir", entries)
             windows.setattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", 0xA0000003, raising=False)
             windows.setattr(os, "name", "nt")
-            listing.fill(kind_of, set())
+            listing.fill(kind_of)
     assert [os.path.basename(path) for path in listing.files] == ["1.jpg"]
     path = os.path.join(tree.needles, "x", "junction")
     assert listing.left_out == [(path, "link to a folder, not followed")]
@@ -348,29 +348,6 @@ def test_what_lies_in_icloud_is_a_photograph_that_cannot_be_read(tree):
     put(tree.path / "haystack" / ".IMG_3.HEIC.icloud", b"bplist00 of a third place")
     done = tree.run()
     assert done.printed == ["phone"] and "processed 8 images" in done.out
-
-
-@pytest.mark.parametrize(("flag", "value"), [("st_file_attributes", 0x400000),
-                                             ("st_flags", 0x40000000)])  # fmt: skip
-def test_files_that_are_online_only_are_known_by_their_flags(monkeypatch, flag, value):
-    monkeypatch.setattr(os, "stat", lambda path: SimpleNamespace(**{flag: value | 0x20}))
-    assert is_online_only("a.jpg")
-    monkeypatch.setattr(os, "stat", lambda path: SimpleNamespace(**{flag: 0x20}))
-    assert not is_online_only("a.jpg")
-
-
-@pytest.mark.parametrize("system", ["darwin", "linux"])
-def test_files_that_are_online_only_are_counted_where_there_are_such(tree, monkeypatch, system):
-    if os.name == "nt" and system == "linux":
-        pytest.skip("Windows has such files")
-    warned, listing = [], Listing("needles", False, files=["a.jpg", "b.jpg", "c.jpg"])
-    monkeypatch.setattr(hash_and_search, "warn", warned.append)
-    monkeypatch.setattr(hash_and_search, "is_online_only", lambda path: path != "b.jpg")
-    with monkeypatch.context() as there:
-        there.setattr(sys, "platform", system)
-        listing.tell_what_is_left_out()
-    assert len(warned) == (system == "darwin")
-    assert all(line.startswith("needles: 2 files are online only") for line in warned)
 
 
 # ------------------------------------------------------------------------------------------------

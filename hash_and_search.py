@@ -51,7 +51,6 @@ import math
 import os
 import pathlib
 import re
-import shlex
 import shutil
 import sqlite3
 import stat
@@ -1859,31 +1858,26 @@ def lacking(needle, other):
 BROWSERS_SHOW = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".avif", ".gif")
 LEFT_OUT_SHOWN = 500  # lines of what is left out on the page
 FOUND_SHOWN = 2000  # found ones on the page: a browser opens it within three seconds
-COLUMNS = "status distance match pixels match_pixels lookalike reason bytes modified".split()
 # {what a match lacks: what is said of it}; of all else that it is without its date, and so on
 LACKING = {"pixels": "smaller", "colours": "only in grey"}
 
 
 class Directory:
-    """One folder of the needles, and what became of the files right inside it."""
+    """One folder of the needles, with its own findings; none where it can't be listed."""
 
     def __init__(self, name, path, findings):
-        """Count the findings, of which there are none where the folder can't be listed."""
         self.name, self.path, self.findings = name, path, findings
-        self.counts = collections.Counter(finding.status for finding in findings)
-        self.found = self.counts["found"] + self.counts["better"]
-        self.lacking = sum(self.counts[status] for status in LACKED)
-        self.is_lacking = self.lacking > 0 or not findings
-        self.urgency = bool(findings), -self.lacking, name  # what is unknown goes first
-        self.summary = f"{self.lacking:,} of {len(findings):,} lacking"
-        if not findings:
-            self.summary = "cannot be listed"
+        counts = collections.Counter(finding.status for finding in findings)
+        self.found = counts["found"] + counts["better"]
+        self.lacking = len(findings) - counts["found"] if findings else math.inf  # unknown
+        numbers = f"{self.lacking:,} of {len(findings):,} lacking"
+        self.summary = numbers if findings else "cannot be listed"
 
 
 def by_directory(findings, needles):
     """Return the findings as sorted Directories, with those of the folders that can't be listed."""
     folders = {path: [] for path in needles.unlisted}
-    for finding in sorted(findings):
+    for finding in findings:
         folders.setdefault(os.path.dirname(finding.path), []).append(finding)
     names = sorted((needles.name_of(path), path) for path in folders)  # two may have one name
     return [Directory(name, path, folders[path]) for name, path in names]
@@ -1894,138 +1888,120 @@ class Results:
 
     def __init__(self, team, haystack, directories, listings):
         self.team, self.args, self.haystack = team, team.args, haystack
-        self.directories, self.listings = directories, listings  # the last one is the needles'
-
-    @property
-    def left_out(self):
-        """(folder's name, Finding) of what is not searched, and of what the library can't read."""
-        for listing in self.listings:
-            for path, why in sorted(listing.left_out):
-                folder = os.path.dirname(path)
-                name = folder if listing.is_library else listing.name_of(folder)
-                if not (listing.is_library and why == OTHER):
-                    yield name, Finding(path, left_out=why, bytes=size_of(path))
-        for path, *_, problem in self.haystack.unreadable:
-            finding = Finding(path, problem=f"in the library: {problem}", bytes=size_of(path))
-            yield os.path.dirname(path), finding
+        self.directories = directories
+        self.worst_first = sorted(directories, key=lambda each: -each.lacking)
+        self.left_out = [
+            Finding(path, left_out=why, bytes=size_of(path))
+            for listing in listings
+            for path, why in sorted(listing.left_out)
+            if not (listing.is_library and why == OTHER)
+        ]
+        for path, *_, problem in haystack.unreadable:
+            problem = f"in the library: {problem}"
+            self.left_out.append(Finding(path, problem=problem, bytes=size_of(path)))
 
     def all_of(self, *statuses):
         """Return the findings that have one of some statuses, or all of them."""
-        findings = (finding for directory in self.directories for finding in directory.findings)
+        findings = itertools.chain(*(directory.findings for directory in self.directories))
         return [finding for finding in findings if not statuses or finding.status in statuses]
 
 
 def tell_the_end(results):
     """Say on stderr what became of the needles, and what to do next."""
-    args, damaged = results.args, len(results.haystack.unreadable)
+    args, needles, damaged = results.args, results.all_of(), len(results.haystack.unreadable)
     searched = f"{len(results.haystack.all):,} photographs and videos"
     searched += f", {damaged:,} of them unreadable" if damaged else ""
     tell(f"{args.needles} against the library {', '.join(args.haystack)} ({searched}):")
-    needles, lacking = results.all_of(), [each for each in results.directories if each.is_lacking]
-    tell(f"{len(needles):,} photographs and videos: {in_numbers(results)}")
+    tell(in_numbers(results))
     if compared := sum(bool(finding.only_bytes) for finding in needles):
         tell(f"{compared:,} not found could only be compared by their bytes, such as videos")
-    if left := left_out_in_numbers(results):
-        tell(f"left out: {left}")
-    if lacking:
-        tell_what_is_lacking(sorted(lacking, key=lambda each: each.urgency), args)
+    if results.left_out:
+        tell(left_out_in_numbers(results))
+    if lacking := [each for each in results.worst_first if each.lacking]:
+        tell_what_is_lacking(lacking, args)
     elif needles:
         tell("the library lacks nothing of what was searched")
 
 
 def tell_what_is_lacking(directories, args):
     besides = sum(each.found > 0 for each in directories)
-    which = f"{besides:,} of them besides those above" if besides else "all of them named above"
+    which = f"{besides:,} of them besides those above"
     if besides == len(directories):
         which = "no folder is lacking as a whole"
     hold = "folder holds" if len(directories) == 1 else "folders hold"
     tell(f"{len(directories):,} {hold} what the library lacks, {which}:")
+    lines = [f"  {each.summary}: {each.name}" for each in directories]
     report = (args.report or ["--report page.html"])[0]
-    tell_some(
-        tell,
-        [f"  {each.summary}: {each.name}" for each in directories],
-        SHOWN,
-        f"; {report} shows all",
-    )
+    tell_some(tell, lines, SHOWN, f"; {report} shows all")
     hints = [] if args.report else ["--report page.html shows them"]
     hints += [] if args.copy_missing else ["--copy-missing FOLDER copies what is lacking"]
     if hints:
         tell(", ".join(hints))
 
 
-def left_out_in_numbers(results):
-    """Return how much is left out, by reason."""
-    reasons = (each.left_out or "unreadable in the library" for _, each in results.left_out)
-    counts = collections.Counter(re.split("[,:]", why)[0] for why in reasons).most_common()
-    return ", ".join(f"{why} ({count:,})" for why, count in counts)
-
-
 def in_numbers(results):
-    """Return how many needles have each status, and how large and old the missing ones are."""
+    """Say how many needles have each status, and how large and old the missing ones are."""
     counts = collections.Counter(finding.status for finding in results.all_of())
-    parts = [f"{counts['found']:,} found", f"{counts['missing']:,} missing"]
+    text = f"{counts.total():,} photographs and videos: {counts['found']:,} found"
+    text += f", {counts['missing']:,} missing"
     if missing := results.all_of("missing"):
-        years = sorted(dated(finding.time, "%Y") or "?" for finding in missing)
-        span = years[0] if years[0] == years[-1] else f"{years[0]} to {years[-1]}"
-        parts[-1] += f" ({in_bytes(sum(finding.bytes for finding in missing))}, {span})"
-    words = {"better": "better here", "unreadable": "unreadable"}
-    parts += [f"{counts[each]:,} {word}" for each, word in words.items() if counts[each]]
-    return ", ".join(parts)
+        years = sorted(dated(finding.time)[:4] or "?" for finding in missing)
+        span = " to ".join(sorted({years[0], years[-1]}))
+        text += f" ({in_bytes(sum(finding.bytes for finding in missing))}, {span})"
+    for status, words in {"better": "better here", "unreadable": "unreadable"}.items():
+        text += f", {counts[status]:,} {words}" if counts[status] else ""
+    return text
 
 
-def dated(seconds, form="%Y-%m-%d %H:%M"):
-    """Return a file's time in this form; nothing where it has none, or is past all years."""
+def left_out_in_numbers(results):
+    """Say how much is left out, by reason."""
+    reasons = (each.left_out or "unreadable in the library" for each in results.left_out)
+    counts = collections.Counter(re.split("[,:]", why)[0] for why in reasons).most_common()
+    return "left out: " + ", ".join(f"{why} ({count:,})" for why, count in counts)
+
+
+def dated(seconds):
+    """Return a file's time; nothing where it has none, or is past what the system knows."""
     with contextlib.suppress(OSError, OverflowError, ValueError):
-        return time.strftime(form, time.localtime(seconds)) if seconds else ""
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else ""
     return ""
 
 
-def in_pixels(size, form="{}x{}"):
-    return form.format(*size) if any(size) else ""
-
-
 def in_bytes(count):
-    """Return a number of bytes as people write it.
-
-    >>> in_bytes(1_234_567_890)
-    '1.2 GB'
-    """
-    units = ["bytes", "KB", "MB", "GB", "TB"]
-    while count >= 999.5 and len(units) > 1:
-        count, _ = count / 1000, units.pop(0)
-    unit = units[0]
-    return f"{count:.1f} {unit}" if unit != "bytes" and count < 10 else f"{count:.0f} {unit}"
+    """Return a number of bytes as people write it, such as 1.2 GB."""
+    unit, *larger = "bytes", "KB", "MB", "GB", "TB"
+    while count >= 999.5 and larger:
+        count, unit = count / 1000, larger.pop(0)
+    return f"{count:.{int(unit != 'bytes' and count < 10)}f} {unit}"
 
 
 def text_report(results):
-    """The needles that the library lacks, one path a line."""
-    lines, broken = [], []
-    for path, *_ in results.all_of(*LACKED):
-        # To rsync a line that begins with # or ; is a comment, to many one with - an option.
-        line = os.path.join(".", path) if path[0] in "#;-" else path
-        (broken if re.search("[\n\r]", path) else lines).append(line)
-    if broken:
-        warn(f"{some(broken)}: left out of the .txt, as the name has a line break")
-    return os.fsencode("".join(f"{line}\n" for line in lines))
+    """The needles that the library lacks, one path a line; a line break in it as \\n or \\r."""
+    names = (each.path.replace("\n", r"\n") for each in results.all_of(*LACKED))
+    lines = (name.replace("\r", r"\r") + "\n" for name in names)
+    # To rsync a line that begins with # or ; is a comment, to many one with - an option.
+    return os.fsencode("".join(re.sub("^(?=[#;-])", "./", line) for line in lines))
 
 
 def table_report(results):
     """Every needle as a row of CSV, with the mark that Excel wants before anything but ASCII."""
     table = io.StringIO()
     rows = csv.writer(table)
-    rows.writerow(["needle", "directory", *COLUMNS])
+    columns = "status distance match pixels match_pixels lookalike reason bytes modified"
+    rows.writerow(["needle", "directory", *columns.split()])
     every = [(each.name, finding) for each in results.directories for finding in each.findings]
-    for name, finding in itertools.chain(every, results.left_out):
-        rows.writerow(map(harmless, [finding.path, name, *cells_of(finding)]))
+    every += [(os.path.dirname(finding.path), finding) for finding in results.left_out]
+    for name, each in every:
+        sizes = (
+            "{}x{}".format(*size) if any(size) else "" for size in (each.size, each.match_size)
+        )
+        found = each.status, each.bits, each.match, *sizes, each.lookalike
+        cells = each.path, name, *found, words_for(each), each.bytes, dated(each.time)
+        cells = ("" if cell is None else str(cell) for cell in cells)
+        # A spreadsheet would take a text that begins so for a formula.
+        rows.writerow(re.sub("^(?=[=+@\t-])", "'", cell) for cell in cells)
     text = table.getvalue()
     return (b"" if text.isascii() else b"\xef\xbb\xbf") + os.fsencode(text)
-
-
-def cells_of(finding):
-    """Return what the table has of a finding, in the order of COLUMNS."""
-    sizes = in_pixels(finding.size), in_pixels(finding.match_size)
-    found = [finding.status, finding.bits, finding.match, *sizes, finding.lookalike]
-    return [*found, words_for(finding), finding.bytes, dated(finding.time)]
 
 
 def words_for(finding):
@@ -2039,132 +2015,104 @@ def words_for(finding):
     return finding.problem or finding.only_bytes or finding.left_out
 
 
-def harmless(cell):
-    """Put an apostrophe before a text that a spreadsheet would take for a formula."""
-    is_formula = isinstance(cell, str) and cell.startswith(("=", "+", "@", "-", "\t"))
-    return f"'{cell}" if is_formula else cell
-
-
 def page_report(results):
     """A page to look at, which stands alone: small pictures of all but what is found are in it."""
-    page, args = Page(results), results.args
-    directories = sorted(results.directories, key=lambda each: each.urgency)
-    words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
-    written = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
-    return PAGE.substitute(
-        title=f"What {escaped(args.needles)} holds that {escaped(', '.join(args.haystack))} lacks",
-        made=time.strftime("%Y-%m-%d %H:%M"),
-        call=escaped(written),
-        totals=totals_of(results),
-        left_out=left_out_box(results),
-        columns="".join(f"<th>{each}" for each in page.columns),
-        index="".join(page.row(*each) for each in enumerate(directories)),
-        sections="".join(page.section(*each) for each in enumerate(directories)),
-    ).encode("utf-8")
-
-
-def totals_of(results):
-    """What the page says of all needles, as stderr does, and of what it does not show."""
-    totals = f"{len(results.all_of()):,} photographs and videos: {in_numbers(results)}."
+    page, args, totals = Page(results), results.args, f"{in_numbers(results)}."
     if (hidden := len(results.all_of("found")) - FOUND_SHOWN) > 0:
         totals += f" {hidden:,} more that are found stand in a table only (--report table.csv)."
     sideways = sum(finding.turn > 0 for finding in results.all_of("missing"))
-    if sideways and not results.args.rotated:
-        copies = f"{sideways:,} look like turned or mirrored copies"
-        totals += f" {copies}; <kbd>--rotated</kbd> finds those."
-    return totals
+    if sideways and not args.rotated:
+        totals += f" {sideways:,} look like turned or mirrored copies; "
+        totals += "<kbd>--rotated</kbd> finds those."
+    folders = [page.folder(*each) for each in enumerate(results.worst_first)]
+    return PAGE.substitute(
+        title=f"What {escaped(args.needles)} holds that {escaped(', '.join(args.haystack))} lacks",
+        made=dated(time.time()),
+        call=escaped(subprocess.list2cmdline([os.path.basename(sys.argv[0]), *sys.argv[1:]])),
+        totals=totals,
+        left_out=left_out_box(results),
+        index="".join(row for row, _ in folders),
+        sections="".join(section for _, section in folders),
+    ).encode()
 
 
 def left_out_box(results):
     """A box that says what is not searched, and where; nothing if there is none."""
-    places = collections.Counter()
-    for name, each in results.left_out:
-        place = escaped(f"{name}: {each.left_out or each.problem}")
+    places, lines = collections.Counter(), []
+    for each in results.left_out:
+        place = f"{os.path.dirname(each.path)}: {each.left_out or each.problem}"
         places[each.left_out == OTHER, place] += 1  # those last
-    lines = [f"<li>{place} ({count:,})" for (_, place), count in sorted(places.items())]
-    if (more := len(lines) - LEFT_OUT_SHOWN) > 0:
-        lines[LEFT_OUT_SHOWN:] = [f"<li>and {more:,} more; --report table.csv shows all"]
-    head = f"<summary>left out: {left_out_in_numbers(results)}</summary>"
-    is_open = " open" if len(lines) <= SHOWN else ""
-    return f"<details class=box{is_open}>{head}<ol>{''.join(lines)}</ol></details>" if lines else ""
+    every = [f"<li>{escaped(place)} ({count:,})" for (_, place), count in sorted(places.items())]
+    tell_some(lines.append, every, LEFT_OUT_SHOWN, "; --report table.csv shows all")
+    box = f"<div class=box>{left_out_in_numbers(results)}<ol>{''.join(lines)}</ol></div>"
+    return box if lines else ""
 
 
 class Page:
     """The small pictures of a page, and how many of what is found it has room for."""
 
     def __init__(self, results):
-        findings = results.all_of(*LACKED)
-        files = {path for each in findings for path in (each.path, each.match, each.lookalike)}
+        lacked, team, self.room = results.all_of(*LACKED), results.team, FOUND_SHOWN
+        files = {path for each in lacked for path in (each.path, each.match, each.lookalike)}
         files = sorted(files - {""})
-        pictures = results.team.map(results.team.picture, files)
-        pictures = progress(pictures, len(files), "pictures for the page")
-        self.pictures = dict(zip(files, pictures, strict=True))
-        self.room = FOUND_SHOWN
-        self.columns = [each for each in STATUSES if results.all_of(each)]
+        pictures = progress(team.map(team.picture, files), len(files), "pictures for the page")
+        self.pictures = dict(zip(files, pictures, strict=True))  # "" where there is none to see
 
-    def row(self, number, directory):
-        """One row of the table of folders."""
-        name = f'<a href="#f{number}">{escaped(directory.name)}</a>'
-        counts = "".join(f"<td>{directory.counts[status] or ''}" for status in self.columns)
-        return f"<tr{'' if directory.is_lacking else ' class=whole'}><td>{name}{counts}"
-
-    def section(self, number, directory):
-        """One folder of the page, what is missing first, what is found folded."""
-        items, found = [], []
-        for finding in sorted(directory.findings, key=lambda each: STATUSES.index(each.status)):
-            is_shown = finding.status != "unreadable"
-            figures = self.figure(finding.path, caption_of(finding), is_shown)
-            what = words_for(finding) if finding.is_same_video else "the same bytes"
-            what = "the same picture" if finding.bits is not None else what
-            what = "not counted: looks like this" if finding.lookalike else what
-            if other := finding.match or finding.lookalike:
-                figures += self.figure(other, f"{what}, in {escaped(os.path.dirname(other))}")
-            item = f'<li class="{finding.status}">{figures}</li>\n'
-            (found if finding.status == "found" else items).append(item)
-        path, shown = os.path.abspath(directory.path), "".join(found[: self.room])
-        self.room = max(0, self.room - len(found))
-        lists = f"<ul>{''.join(items)}</ul>" if items else ""
+    def folder(self, number, directory):
+        """One folder's row, and its section: what is missing first, what is found folded."""
+        findings = sorted(directory.findings, key=lambda each: STATUSES.index(each.status))
+        lacking = [self.item(each) for each in findings if each.status != "found"]
+        found = findings[len(lacking) :]
+        shown = [self.item(each) for each in found[: self.room]]
+        self.room -= len(shown)
+        lists = f"<ul>{''.join(lacking)}</ul>"
         if found:
-            summary = f"<summary>{len(found):,} found</summary>"
-            lists += f"<details>{summary}<ul>{shown}</ul></details>"
+            lists += f"<details><summary>{len(found):,} found</summary>"
+            lists += f"<ul>{''.join(shown)}</ul></details>"
+        whole, name = "" if directory.lacking else " class=whole", escaped(directory.name)
+        path = pathlib.Path(os.path.abspath(directory.path))
+        link = f'<a href="{path.as_uri()}"><code>{escaped(str(path))}</code></a>'
         return (
-            f'<section id="f{number}"{"" if directory.is_lacking else " class=whole"}>'
-            f"<h2>{escaped(directory.name)}</h2>\n<p>{directory.summary}: "
-            f'<a href="{address_of(path)}"><code>{escaped(path)}</code></a></p>'
-            f"\n{lists}</section>\n"
+            f'<tr{whole}><td><a href="#f{number}">{name}</a><td>{directory.summary}',
+            f'<section id="f{number}"{whole}><h2>{name}</h2>\n'
+            f"<p>{directory.summary}: {link}</p>\n{lists}</section>\n",
         )
 
-    def figure(self, path, caption, is_shown=True):
+    def item(self, finding):
+        """A needle, with what is said of it, and beside it its match, or what looks like it."""
+        said, words, what = f"<b>{finding.status}</b>", words_for(finding), "the same picture"
+        if finding.bits is None:
+            what = words or "the same bytes"
+        if finding.lookalike:
+            what = "not counted: looks like this"
+        if finding.status == "better":
+            said, words = f"{said} here than in the library", f"its copy is {words}"
+        if finding.lacks == "pixels":
+            sizes = *finding.match_size, *finding.size
+            words = "its copy has {} x {}, this one {} x {}".format(*sizes)
+        said += f": {escaped(words)}" if words else ""
+        if finding.twin:
+            said += f"; the same file also in {escaped(os.path.dirname(finding.twin))}"
+        said += f"<br>{dated(finding.time)}, {in_bytes(finding.bytes)}"
+        figures = self.figure(finding.path, said)
+        if other := finding.match or finding.lookalike:
+            figures += self.figure(other, f"{what}, in {escaped(os.path.dirname(other))}")
+        return f'<li class="{finding.status}">{figures}</li>\n'
+
+    def figure(self, path, caption):
         """One picture of the page with its caption; a box with its name where there is none."""
-        name = escaped(os.path.basename(path))
-        address, picture = address_of(path), f'<span class="none">{name}</span>'
-        if data := self.pictures.get(path):
-            picture = f'<img src="data:image/jpeg;base64,{data}" alt="{name}">'
-        elif ending_of(path) in BROWSERS_SHOW and is_shown:
-            picture = f'<img src="{address}" alt="{name}" loading="lazy">'
+        name, address = (
+            escaped(os.path.basename(path)),
+            pathlib.Path(os.path.abspath(path)).as_uri(),
+        )
+        source = self.pictures.get(path, address if ending_of(path) in BROWSERS_SHOW else "")
+        picture = f'<span class="none">{name}</span>'
+        if source:
+            picture = f'<img src="{source}" alt="{name}" loading="lazy">'
         return (
             f'<figure><a href="{address}">{picture}</a><figcaption>{name}<br>'
             f"<small>{caption}</small></figcaption></figure>"
         )
-
-
-def caption_of(finding):
-    """What the page says below a needle: its status and why, its date and size."""
-    text, words = f"<b>{finding.status}</b>", words_for(finding)
-    if finding.status == "better":
-        text, words = "<b>better</b> here than in the library", f"its copy is {words}"
-    if finding.lacks == "pixels":
-        sizes = (in_pixels(size, "{} x {}") for size in (finding.match_size, finding.size))
-        words = "its copy has {}, this one {}".format(*sizes)
-    text += f": {escaped(words)}" if words else ""
-    if finding.twin:
-        text += f"; the same file also in {escaped(os.path.dirname(finding.twin))}"
-    return f"{text}<br>{dated(finding.time)}, {in_bytes(finding.bytes)}"
-
-
-def address_of(path):
-    path = os.path.abspath(path).removeprefix("\\\\?\\")
-    return html.escape(pathlib.Path(path).as_uri())
 
 
 def escaped(name):
@@ -2173,48 +2121,36 @@ def escaped(name):
 
 
 def picture_of(path):
-    """Return a JPEG of 240 pixels of a photograph, of a raw file's preview or of a video's start.
-
-    In base64, to stand in the page; nothing where there is none to see.
-    """
+    """Return a small JPEG as a data: address. Raises an Exception where there is none to see."""
     checked_size(path)
-    if kind_of_needle(path) == "video":
-        image = cv2.VideoCapture(path).read()[1]
-    else:
-        try:
-            image = open_picture(path, colours=True)[0]
-        except (BytesOnlyError, ValueError):  # its first page; what is left of a cut one
-            with LARGE:
-                data = read(path, checked_size(path))
-                image = imdecode(data) if data.count(JPEG_SCAN) <= MOST_SCANS else None
-    if image is None:
-        return ""
-    return base64.b64encode(cv2.imencode(".jpg", shrunk(image, 240))[1]).decode()
+    try:
+        is_video = kind_of_needle(path) == "video"
+        image = cv2.VideoCapture(path).read()[1] if is_video else open_picture(path, True)[0]
+    except (BytesOnlyError, ValueError):  # its first page; what is left of a cut one
+        with LARGE:
+            data = read(path, checked_size(path))
+            image = imdecode(data) if data.count(JPEG_SCAN) <= MOST_SCANS else None
+    data = base64.b64encode(cv2.imencode(".jpg", shrunk(image, 240))[1])
+    return f"data:image/jpeg;base64,{data.decode()}"
 
 
 def write_reports(results):
-    """Write each of the reports that can be written; return whether one can't."""
+    """Write each of the reports, whole or not at all; return whether one can't be written."""
     failed = False
     for path in results.args.report:
+        target = os.path.realpath(path)
         try:
-            write_whole(os.path.realpath(path), REPORTS[ending_of(path)](results))
+            content = REPORTS[ending_of(path)](results)
+            with open(part_of(target), "xb") as file:
+                file.write(content)
+            os.replace(part_of(target), target)
         except OSError as error:
             failed = True
             tell(f"cannot write {path}: {error.strerror or error}", "ERROR")
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(part_of(target))
     return failed
-
-
-def write_whole(path, content):
-    """Write bytes to path at once or not at all, with the mode of the file that was there."""
-    beside = part_of(path)
-    try:
-        with open(beside, "xb") as file:
-            file.write(content)
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copymode(path, beside)
-        os.replace(beside, path)
-    finally:
-        pathlib.Path(beside).unlink(missing_ok=True)
 
 
 def part_of(path):
@@ -2234,36 +2170,29 @@ PAGE = string.Template("""<!DOCTYPE html>
   body { max-width: 72rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere }
   h2 { margin: 2rem 0 0; font-size: 1.2rem } p { margin: .3rem 0 } a { color: inherit }
   table { border-collapse: collapse; margin: 1rem 0 }
-  td, th { text-align: right; padding: .1rem .3rem; border-bottom: 1px solid #8884 }
-  td:first-child, th:first-child { text-align: left } th { overflow-wrap: normal; font-size: .8rem }
-  @media (max-width: 40rem) { th + th { writing-mode: vertical-rl } }
-  body:has(#only:checked) :is(.whole, section > details, tr.whole) { display: none }
-  ul { list-style: none; padding: 0; display: grid; gap: 1rem; grid-auto-flow: dense;
-       grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)) }
-  section, ul > li { content-visibility: auto; contain-intrinsic-size: auto 16rem }
+  td { padding: .1rem .5rem .1rem 0; border-bottom: 1px solid #8884 } td + td { min-width: 5rem }
+  body:has(#only:checked) :is(.whole, details) { display: none }
+  section, li { content-visibility: auto; contain-intrinsic-size: auto 16rem }
+  ul, ol { list-style: none; margin: .5rem 0; padding: 0 }
+  ul { display: grid; gap: 1rem;
+       grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)) }
   ul > li { display: flex; gap: .5rem; padding: .5rem; border: 1px solid #8886;
-       border-radius: .5rem; border-left: .4rem solid #3a8a4d; break-inside: avoid }
-  @media (min-width: 48rem) { li:has(figure + figure) { grid-column: span 2 } }
-  li.missing, li.unreadable { border-left-color: #d1443c }
-  li.better { border-left-color: #c98a00 }
-  figure { margin: 0; flex: 1 1 0; min-width: 0 } figcaption { font-size: .85rem }
-  img, .none { display: block; width: 100%; height: 11rem; object-fit: contain;
-               background: #8882; font-size: .8rem }
-  .none { box-sizing: border-box; padding: 1rem; text-align: center; height: 4rem }
+            border-radius: .5rem; border-left: .4rem solid #d1443c }
+  li.better { border-left-color: #c98a00 } li.found { border-left-color: #3a8a4d }
+  figure { margin: 0; flex: 1 1 0; min-width: 0; font-size: .85rem } small { opacity: .8 }
+  img, .none { display: block; width: 100%; height: 11rem; object-fit: contain; background: #8882 }
   .box { padding: .5rem .8rem; border: 1px solid #c98a00; border-radius: .5rem }
-  .box ol { margin: .5rem 0 0; padding: 0; list-style: none } kbd { white-space: nowrap }
-  details { margin: .5rem 0 } small { opacity: .8 } .made { margin-top: 2rem }
+  ol { max-height: 16rem; overflow: auto }
 </style>
 <main>
 <h1>$title</h1>
 <p>$totals</p>
 <p><label><input type="checkbox" id="only"> hide what is found</label></p>
 $left_out
-<table><tr><th>folder$columns
-$index</table>
+<table>$index</table>
 $sections
-<p class="made"><small>Made on $made by <code>$call</code>. A folder that was found is
-still worth a look, before you throw it away.</small></p>
+<p><small>Made on $made by <code>$call</code>. A folder that was found is still worth a look,
+before you throw it away.</small></p>
 </main>
 </html>
 """)

@@ -1295,8 +1295,7 @@ class Haystack:
         self.paths = []  # and for each its Print, of which an equal hash alone tells too little
         self.rows, self.columns = np.empty((2, len(self.files)), np.uint64)
         self.levels = np.empty((len(self.files), 72), np.uint8)
-        # {(size, digest of the start, of the whole), or less of it: paths that agree so far}
-        self.alike, self.lock = collections.defaultdict(list), threading.Lock()
+        self.alike = {}  # {a way to measure files: Alike of those as large as a needle}
 
     def add(self, photo):
         self.count += not photo.problem
@@ -1325,31 +1324,17 @@ class Haystack:
         except OSError:  # it has vanished
             return False
 
-    def know_sizes(self, needles):
+    def know_sizes(self, needles, team):
         """Know those files that have as many bytes as a needle, or as many of a video, and last."""
         for measure in SAME:
             sizes = set(map(measure, needles)) - {0}
-            for path in itertools.chain(self.all, self.others) if sizes else ():
-                if (size := measure(path)) in sizes and self.lasts(path):
-                    self.alike[measure, size].append(path)
+            files = itertools.chain(self.all, self.others) if sizes else ()
+            files = (path for path in files if measure(path) in sizes and self.lasts(path))
+            self.alike[measure] = Alike(files, measure, team)
 
-    def same(self, path, team, measure):
-        """Return the path of a file that has the bytes of a needle and will last, or nothing.
-
-        Or the bytes of its video. What agrees in size is told apart by the first 64 KB, and only
-        what agrees so far is read whole, each once: of one camera's raw files all have one size.
-        """
-        size = measure(path)
-        key, digests = (measure, size), SAME[measure][: 1 if size <= START else 2]
-        for digest in digests:
-            if key not in self.alike:
-                return ""
-            with self.lock:  # what agrees so far is told apart by the first needle that asks
-                agreeing, self.alike[key] = self.alike[key], []
-                for other in agreeing:
-                    self.alike[(*key, team.digest(other, digest))].append(other)
-            key = (*key, team.digest(path, digest))
-        agreeing = self.alike.get(key, ()) if key[-1] else ()  # nothing, if it can't be read
+    def same(self, path, measure):
+        """Return the path of a file that has the bytes of a needle or of its video, or nothing."""
+        agreeing = self.alike[measure].to(path)
         return next((other for other in agreeing if not is_same_file(other, path)), "")
 
     def candidates(self, photo, is_rotated):
@@ -1399,6 +1384,34 @@ class Haystack:
         """Return in how many bits hashes at some places differ, of rows and of columns: uint8."""
         rows = np.bitwise_count(self.rows[places] ^ np.uint64(sought.row))
         return rows, np.bitwise_count(self.columns[places] ^ np.uint64(sought.column))
+
+
+class Alike:
+    """Files that may have the same bytes: told apart by size, by their start, and as a whole.
+
+    Only what agrees so far with a file that asks is told apart further, each file once: of one
+    camera's raw files all have one size.
+    """
+
+    def __init__(self, files, measure, team):
+        self.measure, self.team, self.lock = measure, team, threading.Lock()
+        self.groups = collections.defaultdict(list)  # {(size, digests): paths}
+        for path in files:
+            self.groups[measure(path),].append(path)
+
+    def to(self, path):
+        """Return the paths that agree with one in all; none if it can't be read."""
+        size = self.measure(path)
+        key, digests = (size,), SAME[self.measure][: 1 if size <= START else 2]
+        for digest in digests:
+            if not key[-1] or self.groups.get(key, [path]) == [path]:  # nothing else agrees
+                return []
+            with self.lock:
+                agreeing, self.groups[key] = self.groups[key], []
+                for other in agreeing:
+                    self.groups[(*key, self.team.digest(other, digest))].append(other)
+            key = (*key, self.team.digest(path, digest))
+        return self.groups.get(key, []) if key[-1] else []
 
 
 def standardised(levels):
@@ -1480,7 +1493,7 @@ class Finding(typing.NamedTuple):
 def search(files, haystack, team):
     """Return a Finding for each needle, in order; tell which of them can't be read."""
     if not team.args.article:
-        haystack.know_sizes(files)
+        haystack.know_sizes(files, team)
     found = team.map(functools.partial(compare, haystack=haystack, team=team), files)
     found = team.telling_unreadable(found)
     return with_twins(list(progress(found, len(files), "needles compared")), team)
@@ -1512,7 +1525,7 @@ def judged(finding, haystack, team):
     """Return the Finding of a needle: the same bytes, what a look confirms, or a look-alike."""
     path = finding.path
     for measure in SAME:
-        if match := haystack.same(path, team, measure):
+        if match := haystack.same(path, measure):
             return finding._replace(match=match, is_same_video=measure is media_size)
     if (kind := kind_of_needle(path)) not in PHOTOGRAPHS:
         kind = f"a {ending_of(path)} file" if kind == "raw" else "a video"
@@ -1544,26 +1557,12 @@ def confirmed(finding, candidates, row):
 
 def with_twins(findings, team):
     """Return the findings; each that the library lacks with another that has the same bytes."""
-    groups, twins = [[each.path for each in findings if each.status != "found"]], {}
-    start = functools.partial(team.digest, function=digest_start)
-    whole = functools.partial(team.digest, function=digest_whole)
-    for key in (size_of, start, whole):
-        groups = [group for group in groups if len(group) > 1]
-        files = list(itertools.chain(*groups))
-        keys = dict(zip(files, team.map(key, files), strict=True))
-        groups = [part for group in groups for part in grouped(group, keys.get)]
-    for first, *others in groups:
-        for path in others:
-            twins[first], twins[path] = others[0], first
-    return [each._replace(twin=twins.get(each.path, "")) for each in findings]
-
-
-def grouped(paths, key):
-    """Return lists of the paths of which a key is the same; none of those that have no key."""
-    groups = collections.defaultdict(list)
-    for path in paths:
-        groups[key(path)].append(path)
-    return [group for value, group in groups.items() if value]
+    files = [finding.path for finding in findings if finding.status != "found"]
+    alike = team.map(Alike(files, size_of, team).to, files)
+    twins = {}
+    for path, agreeing in zip(files, alike, strict=True):
+        twins[path] = next((other for other in agreeing if other != path), "")
+    return [finding._replace(twin=twins.get(finding.path, "")) for finding in findings]
 
 
 def digest_start(path):
@@ -2340,7 +2339,7 @@ class Target:
     def shown(self, folder, name):
         """Return a name with _ for what hides it, or calls it trash, or what the disk refuses."""
         shown = name
-        if name.startswith(".") or is_trash(os.path.join(folder, name), IMMICH[1]):
+        if name.startswith(".") or is_trash(os.path.join(folder, name)):
             shown = re.sub(r"^[.$@#]?", "_", name)  # else it would not count as library
         if odd := "".join(REFUSED.findall(shown)):
             part = os.path.join(self.root, f"{PART}{os.urandom(4).hex()}{odd}")

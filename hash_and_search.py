@@ -23,12 +23,13 @@ bits show, JPEG 2000, Sun raster, Radiance, and PFM, PBM to PAM (their bytes are
 and pictures of 32 bits a colour (unreadable); videos by what they show, and other metadata of raw
 files, MKV, AVI and MTS; the C libraries' own lines on a console of Windows; a word of ours on
 Ctrl-C while Python still imports, or on an OPENCV_IO_MAX_IMAGE_PIXELS that is no number (they tell
-themselves).
+themselves), or on files that lie in a cloud only (they are downloaded as they are read); junctions
+of Windows before Python 3.12 (followed as folders); our own reports among the needles (other files,
+as any); progress on less than 80 columns; a --report that is a new --cache too.
 """
 
 import argparse
 import base64
-import bisect
 import collections
 import concurrent.futures
 import contextlib
@@ -313,21 +314,20 @@ class Listing:
 
     def lone(self, others):
         """Yield a line for each folder, with all below it, of other files and none searched."""
+        searched = {os.path.dirname(os.path.join(self.root, ""))}
+        for folder in map(os.path.dirname, self.files):
+            while folder not in searched:
+                searched.add(folder)
+                folder = os.path.dirname(folder)
         endings = collections.defaultdict(set)
-        for path in others if self.files else ():
+        for path in others:
             lone, folder = "", os.path.dirname(path)
-            while not self.has_files(folder):
+            while folder not in searched:
                 lone, folder = folder, os.path.dirname(folder)
             if lone and ending_of(path) not in HARMLESS:
                 endings[lone].add(ending_of(path) or "files without an ending")
         for folder, kinds in endings.items():
             yield f"{self.name_of(folder)}, only {some(sorted(kinds))}, which are not searched"
-
-    def has_files(self, folder):
-        """Whether a file that is searched lies in a folder, or below it."""
-        start = os.path.join(folder, "")
-        place = bisect.bisect(self.files, start)
-        return any(path.startswith(start) for path in self.files[place : place + 1])
 
 
 def list_all(args):
@@ -2478,16 +2478,16 @@ def googles(stem, *endings):
 # ------------------------------------------------------------------------------------------------
 
 VERSION = "hash_and_search 2026-11-26, Python {}.{}.{}, OpenCV {}, NumPy {}"
-EXAMPLE = "python hash_and_search.py --haystack Pictures --needles old-backup"
+EXAMPLE = "for example: python hash_and_search.py --haystack Pictures --needles backup"
 CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def parse_arguments(arguments=None):
-    """Return the checked options. Raises Ended, and SystemExit after --help and --version."""
+    """Return the checked options. Raises Ended or OSError, and SystemExit after --help."""
     parser = argparse.ArgumentParser(
         description="Print each folder of a backup (the needles) of which a library (the haystack) "
         "has no photograph, not even resized, recompressed or brightened.",
-        epilog=f"example: {EXAMPLE} --report missing.html",
+        epilog=f"{EXAMPLE} --report missing.html",
         allow_abbrev=False,
     )
     parser.error = lambda message: refuse(message, parser.format_usage())
@@ -2496,16 +2496,15 @@ def parse_arguments(arguments=None):
     add = parser.add_argument_group("what to compare").add_argument
     add("-a", "--haystack", metavar="DIR", nargs="+", action="extend", required=True,
         help="the library: one directory of photographs or several")
-    add("-n", "--needles", metavar="DIR", action="append", required=True,
-        help="the backup: a directory of photographs")
+    add("-n", "--needles", metavar="DIR", action="append", required=True, help="the backup")
     add("--rotated", action="store_true",
         help="find photographs that the library has on their side, upside down or mirrored, too")
     add("--exclude", metavar="PATTERN", action="append", default=[],
         help="leave out needles whose path or folder this fits, such as '*.thumb'; may be repeated")
     add = parser.add_argument_group("results").add_argument
     add("--report", metavar="FILE", action="append", default=[],
-        help="write a report: .html is a page to look at, .csv a table of every needle, .txt a "
-        "list of what the library lacks; may be given several times")
+        help="write a page to look at (.html), a table of all (.csv), or a list of what is lacking "
+        "(.txt); may be repeated")
     add("--copy-missing", metavar="FOLDER",
         help="copy what the library lacks to this folder, which may be a haystack too")
     add("--exit-code", action="store_true",
@@ -2517,7 +2516,7 @@ def parse_arguments(arguments=None):
     add("--dask", metavar="ADDRESS", help="use this Dask scheduler's workers, tcp://HOST:8786")
     add = parser.add_argument_group("rarely needed").add_argument
     add("--article", action="store_true", help="list, hash and search as the article's code does")
-    add("--version", action="version", version=versions_here, help="print it, and the packages'")
+    add("--version", action="version", version=versions_here, help="print the versions")
     # fmt: on
     return checked_arguments(parser.parse_args(arguments))
 
@@ -2525,10 +2524,7 @@ def parse_arguments(arguments=None):
 def refuse(message, usage):
     """End the run for what is no option, and say what was meant, perhaps."""
     wrong = message.removeprefix("unrecognized arguments: ").partition(" ")[0]
-    advice = (
-        "--help explains the options; --needles takes one folder; put a path that has spaces in "
-        f"quotes; for example: {EXAMPLE}"
-    )
+    advice = f"--needles takes one folder; put a path that has spaces in quotes; {EXAMPLE}"
     for close in difflib.get_close_matches(wrong, re.findall("--[a-z-]+", usage), 1):
         advice = f"did you mean {close}?"
     end(f"{message} ({advice})")
@@ -2651,13 +2647,10 @@ def wipe():
 
 
 def keep_streams_ours():
-    """Write names byte for byte, and send the lines of the C libraries, which name no file, away.
-
-    On Windows a console wants its own streams, and there they stay.
-    """
+    """Write names byte for byte; send the lines of the C libraries, which name no file, away."""
     streams = sys.stdout, sys.stderr  # None where they are closed
     sys.stdout, sys.stderr = (each or open(os.devnull, "w") for each in streams)  # noqa: SIM115
-    if os.name != "nt":
+    if os.name != "nt":  # where a console wants its own
         sys.stderr = os.fdopen(os.dup(sys.stderr.fileno()), "w", 1)
         os.dup2(os.open(os.devnull, os.O_RDWR), 2)
     encoding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()

@@ -1,7 +1,5 @@
 """Section 8: the options, the streams, the terminal, the exit status, and interruptions."""
 
-import errno
-import io
 import os
 import re
 import signal
@@ -13,7 +11,6 @@ import numpy as np
 import pytest
 
 import forking
-import hash_and_search
 from conftest import (
     RAW,
     REPORTS,
@@ -64,7 +61,7 @@ def test_help_has_groups_defaults_and_an_example():
     text = " ".join(done.stdout.split())
     titles = re.findall(r"^(\w.*):$", done.stdout, re.MULTILINE)
     assert titles == ["options", "what to compare", "results", "speed", "rarely needed"]
-    assert "example: python hash_and_search.py --haystack" in text
+    assert "for example: python hash_and_search.py --haystack" in text
     assert f"(default: as many as cores, {os.cpu_count()})" in text
     assert re.search(r"--exit-code end with status 1 .*? \(default: 0\)", text)
     options = set(re.findall(r"^  (?:-\w.*, )?(--[a-z-]+)", done.stdout, re.MULTILINE))
@@ -87,11 +84,9 @@ def test_the_version_names_the_packages_too(arguments):
     done = forking.run(command(*arguments), capture_output=True, text=True)
     assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
     python = ".".join(map(str, sys.version_info[:3]))
-    parts = re.fullmatch(
-        r"hash_and_search (\S+), Python (\S+), OpenCV (\S+), NumPy (\S+), pillow-heif (\S+)\n",
-        done.stdout,
-    )
-    assert parts[1] and parts.groups()[1:4] == (python, cv2.__version__, np.__version__)
+    packages = f"OpenCV {cv2.__version__}, NumPy {np.__version__}"
+    told = rf"hash_and_search \S+, Python {re.escape(f'{python}, {packages}')}\n"
+    assert re.fullmatch(told, done.stdout)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +98,7 @@ def test_no_option_can_be_cut_short_and_an_old_one_is_refused(tree, options):
     done = tree.run(*options.split())
     assert ends_at_once_with_one_line(done)
     assert options.split()[0] in done.err
-    assert "--help explains" in done.err or "did you mean --" in done.err
+    assert "--needles takes one" in done.err or "did you mean --" in done.err
     assert sorted(path.name for path in tree.path.iterdir()) == ["haystack", "needles"]
 
 
@@ -168,7 +163,6 @@ def test_a_quotation_mark_in_a_directorys_name_gets_a_hint(tree, which):
     done = tree.run(**options)
     assert ends_at_once_with_one_line(done)
     assert "backslash before a quotation mark" in done.err
-    assert "quotation mark" not in tree.run(needles="nowhere").err
 
 
 def test_mistakes_get_advice(tree):
@@ -217,11 +211,10 @@ def test_a_report_is_not_written_to_a_pipe_or_a_folder(tree):
 
 
 def test_a_report_is_not_written_over_the_cache(tree):
-    for name in ("cache.txt", "./cache.txt", str(tree.path / "cache.txt"), "haystack/../cache.txt"):
-        assert ends_at_once_with_one_line(tree.run("--report", name, "--cache", "cache.txt"))
-    assert not (tree.path / "cache.txt").exists()
     assert tree.run("--cache", "cache.txt").status == 0
     before = (tree.path / "cache.txt").read_bytes()
+    for name in ("cache.txt", "./cache.txt", str(tree.path / "cache.txt"), "haystack/../cache.txt"):
+        assert ends_at_once_with_one_line(tree.run("--report", name, "--cache", "cache.txt"))
     if os.name != "nt":
         os.symlink("cache.txt", tree.path / "list.txt")
         assert ends_at_once_with_one_line(tree.run("--report", "list.txt", "--cache", "cache.txt"))
@@ -357,13 +350,13 @@ def test_control_characters_in_names_are_shown_and_not_sent(tree):
         put(tree.needles / "part" / name / "1.jpg", encode(draw(1)))
         put(tree.needles / "part" / name / f"{number}.nef", RAW[number:])
         put(tree.needles / "part" / name / "broken\x1b\n.jpg", b"no image")
-        put(tree.needles / "docs" / name / "deep" / "a.doc", b"dear")
+        put(tree.needles / f"docs {name}" / "deep" / "a.doc", b"dear")
     done = tree.run("--report", "page.html", "--report", "table.csv")
     assert sorted(done.printed) == sorted(names.values())
     for shown in names.values():
         assert f"[INFO]   2 of 3 lacking: part/{shown}\n" in done.err
     assert done.err.count("/broken\\x1b\\n.jpg: not an image") == 3
-    assert done.err.count("[WARN] docs/") == 3
+    assert done.err.count("[WARN] docs ") == 3
     assert not re.search("[\0-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", done.out + done.err)
     page = (tree.path / "page.html").read_text(encoding="utf-8")
     assert not re.search("[\0-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", page)
@@ -432,29 +425,6 @@ def test_a_closed_pipe_is_quiet(tree):
     assert run.wait() == 141
 
 
-@pytest.mark.parametrize(
-    ("system", "number", "is_closed"),
-    [
-        ("posix", errno.EPIPE, True),
-        ("nt", errno.EPIPE, True),
-        ("nt", errno.EINVAL, True),  # as Windows tells it
-        ("posix", errno.EINVAL, False),
-        ("nt", errno.ENOSPC, False),
-    ],
-)
-def test_a_closed_pipe_is_known_by_its_error(monkeypatch, system, number, is_closed):
-    class Closed(io.StringIO):
-        def flush(self):
-            raise OSError(number, os.strerror(number))
-
-    with monkeypatch.context() as there, pytest.raises((SystemExit, OSError)) as ended:
-        there.setattr(os, "name", system)
-        there.setattr(os, "_exit", sys.exit)
-        there.setattr(sys, "stdout", Closed())
-        hash_and_search.info("a line")
-    assert (getattr(ended.value, "code", None) == 141) == is_closed
-
-
 @pytest.mark.skipif(not linux, reason="a locale as Linux has it")
 def test_names_beyond_ascii_in_a_locale_that_has_none(tree):
     put(tree.path / "haystack" / "Bücher" / "small.jpg", half(draw(20, 640, 480)))
@@ -501,15 +471,10 @@ cv2.imdecodemulti = slowly(cv2.imdecodemulti)
 """
 
 
-def on_a_terminal(tree, columns):
+def on_a_terminal(tree):
     """Run with stderr on a terminal; return [(seconds since hashing began, what is shown)]."""
-    import fcntl
-    import struct
-    import termios
-
     put(tree.path / "slow" / "sitecustomize.py", SLOW.encode())
     ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
     run = subprocess.Popen(
         command(*CALL, "--jobs", "1"),
         cwd=tree.path,
@@ -537,33 +502,17 @@ def test_progress_on_a_terminal_and_only_there(tree):
     for count in range(70):
         put(tree.path / "haystack" / f"{count:02}.png", draw(count, 64, 48))
     put(tree.path / "haystack" / "30a.png", b"broken")
-    shown = on_a_terminal(tree, 120)
+    shown = on_a_terminal(tree)
     lines = [(when, part) for when, part in shown if " of 79 images" in part]
     assert len(lines) > 4  # sixteen at a time
-    early = [part for when, part in lines if when < 1.8]
-    late = [part for when, part in lines if when > 2.5]
-    assert early and all(re.fullmatch(r"\[INFO\] \d+ of 79 images", part) for part in early)
-    told = r"\[INFO\] \d+ of 79 images, \d+ a second, \d+ s left"
-    assert late and all(re.fullmatch(told, part) for part in late)
+    told = r"\[INFO\] \d+ of 79 images, \d+ a second, 0:\d\d:\d\d left *"
+    assert all(re.fullmatch(told, part) and len(part) == 79 for _, part in lines)
     texts = [part for _, part in shown if part.strip()]
     broken = "[WARN] cannot read haystack/30a.png: not an image"
     assert any(part.startswith(broken) for part in texts)
     assert "[INFO] 0 photographs and videos: 0 found, 0 missing" in texts[-2:]
-    assert {len(part) for _, part in shown if part and not part.strip()} == {119}
+    assert {len(part) for _, part in shown if part and not part.strip()} == {79}
     assert " of 79 images" not in tree.run().err
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals")
-@pytest.mark.parametrize(("columns", "width"), [(18, 17), (0, 79)])
-def test_progress_fits_the_terminal(tree, columns, width):
-    for count in range(20):
-        put(tree.path / "haystack" / f"{count:02}.png", draw(count, 64, 48))
-    shown = [part for _, part in on_a_terminal(tree, columns)]
-    lines = [part for part in shown if re.match(r"\[INFO\] \d+ of", part)]
-    counts = [re.match(r"\[INFO\] (\d+) of", part)[1] for part in lines]
-    expected = [f"[INFO] {count} of 28 images"[:width] for count in counts]
-    assert len(lines) > 1 and lines == expected
-    assert {len(part) for part in shown if part and not part.strip()} == {width}
 
 
 # ------------------------------------------------------------------------------------------------
@@ -618,19 +567,16 @@ def test_requirements_and_script_metadata_agree():
 
 
 @pytest.mark.parametrize(
-    ("system", "module", "error", "advice"),
+    ("module", "error"),
     [
-        ("linux", "cv2", "ModuleNotFoundError(\"No module named 'cv2'\")", "requirements.txt"),
-        ("win32", "imutils", "ModuleNotFoundError(\"No module 'imutils'\")", "requirements.txt"),
-        ("linux", "cv2", "ImportError('libGL.so.1: cannot open object')", "libgl1 libglib2.0-0"),
-        ("darwin", "cv2", "ImportError('dlopen(cv2.abi3.so): Library not loaded')", ""),
-        ("win32", "cv2", "ImportError('DLL load failed: cv2')", "opencv-python-headless"),
-        ("linux", "cv2", "ImportError('DLL load failed: cv2')", ""),
-        ("linux", "cv2", "ImportError('numpy.core.multiarray failed to import')", ""),
+        ("cv2", "ModuleNotFoundError(\"No module named 'cv2'\")"),
+        ("imutils", "ModuleNotFoundError(\"No module 'imutils'\")"),
+        ("cv2", "ImportError('libGL.so.1: cannot open object')"),
+        ("cv2", "ImportError('DLL load failed: cv2')"),
     ],
 )
-def test_opencv_that_cannot_be_imported(tmp_path, system, module, error, advice):
-    (tmp_path / f"{module}.py").write_text(f"import sys\nsys.platform = {system!r}\nraise {error}")
+def test_opencv_that_cannot_be_imported(tmp_path, module, error):
+    (tmp_path / f"{module}.py").write_text(f"raise {error}")
     done = subprocess.run(
         [sys.executable, SCRIPT, "-a", "x", "-n", "y"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
@@ -639,10 +585,7 @@ def test_opencv_that_cannot_be_imported(tmp_path, system, module, error, advice)
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("[ERROR] ") and done.stderr.count("\n") == 1
-    assert advice in done.stderr
-    assert bool(advice) == ("; " in done.stderr)  # none rather than one that does not help
-    if advice == "requirements.txt":
-        assert f"run: {sys.executable} -m pip install -r requirements.txt\n" in done.stderr
+    assert f"run: {sys.executable} -m pip install -r requirements.txt (or opencv-" in done.stderr
 
 
 @pytest.mark.parametrize("module", ["cv2", "numpy", "imutils"])

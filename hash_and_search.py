@@ -1991,12 +1991,10 @@ def table_report(results):
     every = [(each.name, finding) for each in results.directories for finding in each.findings]
     every += [(os.path.dirname(finding.path), finding) for finding in results.left_out]
     for name, each in every:
-        sizes = (
-            "{}x{}".format(*size) if any(size) else "" for size in (each.size, each.match_size)
-        )
-        found = each.status, each.bits, each.match, *sizes, each.lookalike
-        cells = each.path, name, *found, words_for(each), each.bytes, dated(each.time)
-        cells = ("" if cell is None else str(cell) for cell in cells)
+        sizes = ("x".join(map(str, filter(None, size))) for size in (each.size, each.match_size))
+        bits = "" if each.bits is None else each.bits
+        found = each.path, name, each.status, bits, each.match, *sizes, each.lookalike
+        cells = map(str, (*found, words_for(each), each.bytes, dated(each.time)))
         # A spreadsheet would take a text that begins so for a formula.
         rows.writerow(re.sub("^(?=[=+@\t-])", "'", cell) for cell in cells)
     text = table.getvalue()
@@ -2064,24 +2062,22 @@ class Page:
         found = findings[len(lacking) :]
         shown = [self.item(each) for each in found[: self.room]]
         self.room -= len(shown)
-        lists = f"<ul>{''.join(lacking)}</ul>"
+        lists, name = f"<ul>{''.join(lacking)}</ul>", escaped(directory.name)
         if found:
             lists += f"<details><summary>{len(found):,} found</summary>"
             lists += f"<ul>{''.join(shown)}</ul></details>"
-        whole, name = "" if directory.lacking else " class=whole", escaped(directory.name)
         path = pathlib.Path(os.path.abspath(directory.path))
         link = f'<a href="{path.as_uri()}"><code>{escaped(str(path))}</code></a>'
+        line = f"<p>{directory.summary}: {link}</p>"
         return (
-            f'<tr{whole}><td><a href="#f{number}">{name}</a><td>{directory.summary}',
-            f'<section id="f{number}"{whole}><h2>{name}</h2>\n'
-            f"<p>{directory.summary}: {link}</p>\n{lists}</section>\n",
+            f'<tr><td><a href="#f{number}">{name}</a><td>{directory.summary}',
+            f'<section id="f{number}"><h2>{name}</h2>\n{line}\n{lists}</section>\n',
         )
 
     def item(self, finding):
         """A needle, with what is said of it, and beside it its match, or what looks like it."""
-        said, words, what = f"<b>{finding.status}</b>", words_for(finding), "the same picture"
-        if finding.bits is None:
-            what = words or "the same bytes"
+        said, words = f"<b>{finding.status}</b>", words_for(finding)
+        what = "the same picture" if finding.bits is not None else words or "the same bytes"
         if finding.lookalike:
             what = "not counted: looks like this"
         if finding.status == "better":
@@ -2092,26 +2088,21 @@ class Page:
         said += f": {escaped(words)}" if words else ""
         if finding.twin:
             said += f"; the same file also in {escaped(os.path.dirname(finding.twin))}"
-        said += f"<br>{dated(finding.time)}, {in_bytes(finding.bytes)}"
-        figures = self.figure(finding.path, said)
+        when = f"{dated(finding.time)}, {in_bytes(finding.bytes)}"
+        figures = self.figure(finding.path, f"{said}<br>{when}")
         if other := finding.match or finding.lookalike:
-            figures += self.figure(other, f"{what}, in {escaped(os.path.dirname(other))}")
+            figures += self.figure(other, escaped(f"{what}, in {os.path.dirname(other)}"))
         return f'<li class="{finding.status}">{figures}</li>\n'
 
     def figure(self, path, caption):
         """One picture of the page with its caption; a box with its name where there is none."""
-        name, address = (
-            escaped(os.path.basename(path)),
-            pathlib.Path(os.path.abspath(path)).as_uri(),
-        )
-        source = self.pictures.get(path, address if ending_of(path) in BROWSERS_SHOW else "")
+        name = escaped(os.path.basename(path))
+        address = pathlib.Path(os.path.abspath(path)).as_uri()
         picture = f'<span class="none">{name}</span>'
-        if source:
+        if source := self.pictures.get(path, address if ending_of(path) in BROWSERS_SHOW else ""):
             picture = f'<img src="{source}" alt="{name}" loading="lazy">'
-        return (
-            f'<figure><a href="{address}">{picture}</a><figcaption>{name}<br>'
-            f"<small>{caption}</small></figcaption></figure>"
-        )
+        caption = f"<figcaption>{name}<br><small>{caption}</small></figcaption>"
+        return f'<figure><a href="{address}">{picture}</a>{caption}</figure>'
 
 
 def escaped(name):
@@ -2134,7 +2125,7 @@ def picture_of(path):
 
 
 def write_reports(results):
-    """Write each of the reports, whole or not at all; return whether one can't be written."""
+    """Write each report, as a new file and whole or not at all; return whether one can't be."""
     failed = False
     for path in results.args.report:
         target = os.path.realpath(path)
@@ -2168,25 +2159,21 @@ PAGE = string.Template("""<!DOCTYPE html>
   :root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif }
   body { max-width: 72rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere }
   h2 { margin: 2rem 0 0; font-size: 1.2rem } p { margin: .3rem 0 } a { color: inherit }
-  table { border-collapse: collapse; margin: 1rem 0 }
-  td { padding: .1rem .5rem .1rem 0; border-bottom: 1px solid #8884 } td + td { min-width: 5rem }
-  body:has(#only:checked) :is(.whole, details) { display: none }
+  table { border-collapse: collapse; margin: 1rem 0 } td + td { min-width: 5rem }
+  td { padding: .1rem .5rem .1rem 0; border-bottom: 1px solid #8884 }
   section, li { content-visibility: auto; contain-intrinsic-size: auto 16rem }
-  ul, ol { list-style: none; margin: .5rem 0; padding: 0 }
-  ul { display: grid; gap: 1rem;
-       grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)) }
-  ul > li { display: flex; gap: .5rem; padding: .5rem; border: 1px solid #8886;
-            border-radius: .5rem; border-left: .4rem solid #d1443c }
+  ul, ol { list-style: none; margin: .5rem 0; padding: 0 } ol { max-height: 16rem; overflow: auto }
+  ul { display: flex; flex-wrap: wrap; gap: 1rem }
+  ul > li { display: flex; gap: .5rem; padding: .5rem; border: 1px solid #8886; max-width: 100%;
+            box-sizing: border-box; border-radius: .5rem; border-left: .4rem solid #d1443c }
   li.better { border-left-color: #c98a00 } li.found { border-left-color: #3a8a4d }
-  figure { margin: 0; flex: 1 1 0; min-width: 0; font-size: .85rem } small { opacity: .8 }
+  figure { margin: 0; width: 11rem; min-width: 0; font-size: .85rem } small { opacity: .8 }
   img, .none { display: block; width: 100%; height: 11rem; object-fit: contain; background: #8882 }
   .box { padding: .5rem .8rem; border: 1px solid #c98a00; border-radius: .5rem }
-  ol { max-height: 16rem; overflow: auto }
 </style>
 <main>
 <h1>$title</h1>
 <p>$totals</p>
-<p><label><input type="checkbox" id="only"> hide what is found</label></p>
 $left_out
 <table>$index</table>
 $sections

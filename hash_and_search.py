@@ -539,7 +539,7 @@ def shrunk(image, most):
     """Shrink an image so that its longer side has no more pixels than that."""
     scale = most / max(image.shape[:2])
     size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
-    return resized(image, size) if scale < 1 else image
+    return resize(image, size) if scale < 1 else image
 
 
 def shrunk_to(image, most):
@@ -547,7 +547,7 @@ def shrunk_to(image, most):
     return shrunk(image, int(math.sqrt(most / math.prod(image.shape[:2])) * max(image.shape[:2])))
 
 
-def resized(image, size, whole=None, is_hasty=True):
+def resize(image, size, whole=None, is_hasty=True):
     """Bring an image to a size (width, height) without aliasing; hastily in a quarter of the time.
 
     whole is the picture's own size, for the last row of a reduced JPEG may be part of a pixel.
@@ -902,8 +902,8 @@ class View:
             return np.zeros((3, 256), np.float32)
         # A sample of the pixels takes a tenth of the time of all.
         sample = cv2.resize(self.image, (128, 128), interpolation=cv2.INTER_NEAREST)
-        boxes = cv2.resize(sample, (16, 16), interpolation=cv2.INTER_AREA)
-        colours = cv2.cvtColor(boxes, cv2.COLOR_BGR2LAB).reshape(256, 3).T[::-1]
+        means = cv2.resize(sample, (16, 16), interpolation=cv2.INTER_AREA)
+        colours = cv2.cvtColor(means, cv2.COLOR_BGR2LAB).reshape(256, 3).T[::-1]
         return colours.astype(np.float32) - 128
 
     @functools.cached_property
@@ -1043,7 +1043,7 @@ class Team:
     def check_disks(self):
         for root in self.disks:
             if not holds_something(root):
-                end(f"{root} is gone; is the disk still connected?")
+                stop(f"{root} is gone; is the disk still connected?")
 
     def hash_one(self, path):
         """Return the Photo of a file of the library. A problem is this file's own."""
@@ -1077,7 +1077,7 @@ class Team:
             return self.run(picture_of, path)
         return ""
 
-    def look(self, finding, view, candidates):
+    def confirm(self, finding, view, candidates):
         """Return the Finding of what a look confirms among Candidates for a needle, or None."""
         files = [finding.path, *(each.path for each in candidates)]
         turns = [each.turn for each in candidates]
@@ -1113,20 +1113,20 @@ class Cluster:
         try:
             import distributed
         except ImportError:
-            end(f"--dask needs one more package; run: {PIP} distributed")
+            stop(f"--dask needs one more package; run: {PIP} distributed")
         logging.disable()  # it tells of lost workers, whose work others do again
         self.wait_for, self.name = distributed.wait, f"the Dask scheduler at {scheduler}"
         try:
             self.client = in_time(12, functools.partial(distributed.Client, scheduler, timeout=8))
         except Exception as error:  # whatever it is that answers there
-            end(f"no Dask scheduler answers at {scheduler}: {type(error).__name__} {error}")
+            stop(f"no Dask scheduler answers at {scheduler}: {type(error).__name__} {error}")
         try:
             # As a module: of what stands in __main__ each task would get a copy, locks and all.
             in_time(12, self.client.upload_file, __file__)
             self.module = importlib.import_module(pathlib.Path(__file__).stem)
             theirs = in_time(12, self.client.run, self.module.settle).values()
         except Exception as error:
-            end(f"a worker of {self.name} failed: {type(error).__name__} {error}")
+            stop(f"a worker of {self.name} failed: {type(error).__name__} {error}")
         if others := set(theirs) - {cv2.__version__}:
             others = ", ".join(sorted(others))
             warn(f"the workers have OpenCV {others}, this machine has {cv2.__version__}")
@@ -1138,9 +1138,9 @@ class Cluster:
 
         Raises ValueError with the worker's reason, and Ended where the scheduler is gone.
         """
-        paths, function = map(os.path.abspath, paths), getattr(self.module, function.__name__)
+        files, function = map(os.path.abspath, paths), getattr(self.module, function.__name__)
         options = {"retries": 2, "pure": False, **details}
-        future = self.client.submit(self.module.attempt, function, *paths, **options)
+        future = self.client.submit(self.module.attempt, function, *files, **options)
         while future.status == "pending" and self.client.status == "running":
             with contextlib.suppress(Exception):  # the second is up, or the future is cancelled
                 self.wait_for([future], timeout=1)
@@ -1149,11 +1149,11 @@ class Cluster:
                     self.warn_once(f"waiting for the workers of {self.name}")
         self.heard = time.monotonic()
         if future.status in ("pending", "cancelled"):
-            end(f"{self.name} is gone")
+            stop(f"{self.name} is gone")
         try:
             answer, problem = future.result()
         except OSError:  # of the cluster: an attempt catches its own
-            end(f"{self.name} is gone")
+            stop(f"{self.name} is gone")
         except Exception as error:
             problem = f"a worker failed: {type(error).__name__}"
         if problem:
@@ -1197,7 +1197,7 @@ class Cache:
                 " PRIMARY KEY (task, path)) WITHOUT ROWID; COMMIT;"
             )
         except (OSError, ValueError, sqlite3.Error) as error:
-            end(f"cannot use the cache {path}: {error}; name a new file")
+            stop(f"cannot use the cache {path}: {error}; name a new file")
 
     def refuse_others(self, path):
         """Raise ValueError for a file that is no cache: to open it with SQLite can change it."""
@@ -1226,7 +1226,7 @@ class Cache:
                 row = self.database.execute(query, key).fetchone()
             return json.loads(row[0])
         except sqlite3.Error as error:
-            end(f"cannot read the cache: {error}; name a new file")
+            stop(f"cannot read the cache: {error}; name a new file")
         except Exception:  # it has vanished; nothing is kept, or somebody has changed it
             return None
 
@@ -1536,7 +1536,7 @@ def judged(finding, haystack, team):
     photo, view = team.hash(path, team.hash_of_needle)
     finding = finding._replace(size=photo.size, only_bytes=photo.only_bytes)
     candidates = haystack.candidates(photo, team.args.rotated)
-    if candidates and (seen := team.look(finding, view, candidates)):
+    if candidates and (seen := team.confirm(finding, view, candidates)):
         return seen
     if alike := haystack.look_alike(photo):
         return finding._replace(lookalike=alike.path, turn=alike.turn)
@@ -1676,7 +1676,7 @@ def look(path, *others, turns, view=None):
         except Exception as error:  # it could be read when it was hashed
             trouble = f"cannot read {other_path}: {reason(error)}"
             continue
-        seen.append([place, *other.size, lacking(shown, other)])
+        seen.append([place, *other.size, what_lacks(shown, other)])
         if not seen[-1][-1]:
             break
     seen.sort(key=lambda each: (each[-1] in VITAL, each[-1] > ""))
@@ -1730,7 +1730,7 @@ def is_same_picture(one, two):
     scale = LONGER_SIDE / max(smaller)
     scale = scale if scale < 0.95 else 1  # for a few pixels it is not worth the time
     size = tuple(max(1, round(side * scale)) for side in smaller[::-1])
-    greys = [resized(each.grey, size, each.size) for each in (one, two)]
+    greys = [resize(each.grey, size, each.size) for each in (one, two)]
     return levels_agree(*greys) and structures_agree(*greys) and colours_agree(one, two)
 
 
@@ -1747,7 +1747,7 @@ def details_agree(one, two):
     size = tuple(max(1, round(side * scale)) for side in smaller)
     least = FINER * math.prod(size)
     greys = ((each.detailed(least), size, each.size) for each in (one, two))
-    image, other = (resized(*each, is_hasty=False) for each in greys)
+    image, other = (resize(*each, is_hasty=False) for each in greys)
     (mean, spread), (other_mean, other_spread) = mean_and_spread(image), mean_and_spread(other)
     gain = gain_for(spread, other_spread)
     shift = other_mean - gain * mean
@@ -1835,7 +1835,7 @@ def are_shots(times, others):
     return datetime.timedelta(0) < min(apart) < datetime.timedelta(seconds=SHOT)
 
 
-def lacking(needle, other):
+def what_lacks(needle, other):
     """Return what the View of a copy lacks of the needle's: one word or more, or nothing."""
     lost = {what for what, _ in needle.rest - other.rest}
     if vital := lost & VITAL:
@@ -2226,7 +2226,7 @@ class Copies:
         disk = shutil.disk_usage(self.target.root)
         if need > disk.free and disk.total:  # some disks say that all is 0
             room = f"{in_bytes(need)} needed, {in_bytes(disk.free)} free"
-            end(f"copied nothing to {self.target.root}: {room}")
+            stop(f"copied nothing to {self.target.root}: {room}")
 
     def copy_twins(self, twins):
         """Copy one of some files that have the same bytes, and the sidecars of each."""
@@ -2263,7 +2263,7 @@ class Copies:
             tell(f"{twice:,} files are in the needles more than once, and were copied once")
         total = f"{len(safe):,} of {len(self.wanted):,} photographs and videos are copied"
         if fault:
-            end(f"{fault}; {total}")
+            stop(f"{fault}; {total}")
         lost = sorted(self.troubles.keys() - set().union(*safe))
         if lost:
             whys = collections.Counter(self.troubles[source] for source in lost).most_common()
@@ -2514,26 +2514,26 @@ def refuse(message, usage):
     advice = f"--needles takes one folder; put a path that has spaces in quotes; {EXAMPLE}"
     for close in difflib.get_close_matches(wrong, re.findall("--[a-z-]+", usage), 1):
         advice = f"did you mean {close}?"
-    end(f"{message} ({advice})")
+    stop(f"{message} ({advice})")
 
 
 def checked_arguments(args):
     """Return the options; end with one line where they will not do."""
     if len(args.needles) > 1:
-        end("name one --needles directory per run, or one that holds them all")
+        stop("name one --needles directory per run, or one that holds them all")
     (args.needles,) = args.needles
     if "" in (args.copy_missing, args.cache):
-        end("--copy-missing and --cache want a name")
+        stop("--copy-missing and --cache want a name")
     if args.jobs is not None and not 1 <= args.jobs <= 1024:
-        end(f"--jobs takes a number from 1 to 1024, not {args.jobs}")
+        stop(f"--jobs takes a number from 1 to 1024, not {args.jobs}")
     if args.rotated and args.article:
-        end("--rotated and --article don't go together")
+        stop("--rotated and --article don't go together")
     if args.copy_missing:
         check_copy_folder(args)
     for root in (*args.haystack, args.needles):
         if not os.path.isdir(root):
             advice = "put a path that has spaces in quotes, no backslash before a quotation mark"
-            end(f"{root} is not a directory; {advice}")
+            stop(f"{root} is not a directory; {advice}")
     for path in args.report:
         check_report(path)
     return args
@@ -2543,16 +2543,16 @@ def check_copy_folder(args):
     """Make the folder of --copy-missing; end the run if it lies in the needles, or they in it."""
     folder, needles = map(pathlib.Path, map(os.path.realpath, (args.copy_missing, args.needles)))
     if folder.is_relative_to(needles) or needles.is_relative_to(folder):
-        end(f"--copy-missing {args.copy_missing} must neither lie in the needles nor hold them")
+        stop(f"--copy-missing {args.copy_missing} must neither lie in the needles nor hold them")
     folder.mkdir(parents=True, exist_ok=True)
 
 
 def check_report(path):
     """End the run if a report would replace something else. Raises OSError if none can be made."""
     if ending_of(path) not in REPORTS:
-        end(f"--report {path} must end in {', '.join(REPORTS)}")
+        stop(f"--report {path} must end in {', '.join(REPORTS)}")
     if os.path.exists(path) and not (os.path.isfile(path) and is_report(path)):
-        end(f"--report {path} is there already, and is no such report")
+        stop(f"--report {path} is there already, and is no such report")
     part = part_of(os.path.realpath(path))
     open(part, "xb").close()
     os.unlink(part)
@@ -2609,7 +2609,7 @@ class Ended(SystemExit):
     """Ends the run, and says in one line why."""
 
 
-def end(line):
+def stop(line):
     raise Ended(line)
 
 

@@ -1887,7 +1887,7 @@ class Results:
 
     def __init__(self, team, haystack, directories, listings):
         self.team, self.args, self.haystack = team, team.args, haystack
-        self.directories = directories
+        self.directories, self.needles = directories, listings[-1]
         self.worst_first = sorted(directories, key=lambda each: -each.lacking)
         self.left_out = [
             Finding(path, left_out=why, bytes=size_of(path))
@@ -2210,7 +2210,7 @@ class Copies:
 
     def __init__(self, results):
         self.target = Target(results.args.copy_missing, results.args.needles)
-        self.beside = sidecars_by_folder(results.listings[-1])
+        self.beside = sidecars_by_folder(results.needles)
         self.copied, self.troubles = {}, {}  # {source: path of its copy}, {source: why not}
         twins = collections.defaultdict(list)
         for path, twin in sorted((each.path, each.twin) for each in results.all_of(*LACKED)):

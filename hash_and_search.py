@@ -374,7 +374,6 @@ NOT_INSTALLED = "is not installed"
 CUT = "the end of the file is missing, or it is damaged"
 SEVERAL = "it holds several pictures"
 TOO_LARGE = "it has more than {} pixels; raise OPENCV_IO_MAX_IMAGE_PIXELS to read it"
-SEQUENCES = {b"hevc", b"hevx", b"msf1"}
 JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", b"\xff\xda"
 JPEG_MARKER = re.compile(rb"\xff[\xc4\xd9-\xdd\xe0-\xef\xfe]")  # in or behind a scan
 # In an XMP too long for one segment, this begins all but the first (XMP specification, part 3).
@@ -728,7 +727,7 @@ def decode_heif(data):
             count, image = len(picture), np.asarray(picture)
     except (EOFError, LookupError, OSError, RuntimeError, SyntaxError) as error:
         raise ValueError(f"a HEIC or an AVIF that can't be decoded: {error}") from error
-    if count > 1 or data[8:12] in SEQUENCES:
+    if count > 1 or data[8:12] in (b"hevc", b"hevx", b"msf1"):
         raise BytesOnlyError(SEVERAL)
     return laid_on_grey(image), image.shape[1::-1]
 

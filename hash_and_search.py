@@ -2229,7 +2229,9 @@ class Copies:
 
     def copy_twins(self, twins):
         """Copy one of some files that have the same bytes, and the sidecars of each."""
-        any(source in self.copied or self.copy(source, source) for source in twins)
+        for source in twins:
+            if source in self.copied or self.copy(source, source):  # perhaps as a sidecar
+                break
         for source in twins:
             folder, (stem, _) = os.path.dirname(source), os.path.splitext(source)
             name, _ = os.path.splitext(os.path.basename(self.copied.get(source, source)))
@@ -2275,16 +2277,16 @@ class Target:
     """The folder of --copy-missing, in which nothing is replaced."""
 
     def __init__(self, root, needles):
-        self.root, self.needles = root, needles
+        self.root, self.needles, self.real_needles = root, needles, os.path.realpath(needles)
         self.device = os.stat(root).st_dev
         self.new, self.changed = set(), set()  # paths of copies; names for which others stand
-        cached = map(functools.cache, (warn, self.shown, self.put, self.names_in))
-        self.warn_once, self.shown, self.put, self.names_in = cached
+        cached = map(functools.cache, (warn, self.shown, self.place, self.names_in))
+        self.warn_once, self.shown, self.place, self.names_in = cached
 
     def has(self, path):
         """Whether anything has the name of a needle."""
         here = self.root
-        for name in pathlib.PurePath(os.path.relpath(path, self.needles)).parts:
+        for name in pathlib.PurePath(path).relative_to(self.needles).parts:
             here = os.path.join(here, self.shown(here, name))
         return os.path.lexists(here)
 
@@ -2301,10 +2303,13 @@ class Target:
         """Copy a file, unless its bytes are there; return the path of its copy. Raises OSError."""
         if os.stat(self.root).st_dev != self.device:  # what an unmounted disk leaves in its place
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-        *folders, name = pathlib.PurePath(os.path.relpath(path, self.needles)).parts
-        return self.put(functools.reduce(self.put, folders, self.root), name, source)
+        *folders, name = pathlib.PurePath(path).relative_to(self.needles).parts
+        folder = self.root
+        for each in folders:
+            folder = self.place(folder, each)
+        return self.place(folder, name, source)
 
-    def put(self, folder, name, source=""):
+    def place(self, folder, name, source=""):
         """Return the path of a file's copy in a folder, or of a folder; make it if need be.
 
         A name that is another's gets a number, and one of more than 255 bytes is cut.
@@ -2347,13 +2352,12 @@ class Target:
 
     def is_it(self, path, source):
         """Whether a path has a file's bytes, or is a folder, and is no link into the needles."""
-        real = pathlib.Path(os.path.realpath(path))
-        if real.is_relative_to(os.path.realpath(self.needles)):
+        if pathlib.PurePath(os.path.realpath(path)).is_relative_to(self.real_needles):
             return False
         if not source:
-            return real.is_dir()
+            return os.path.isdir(path)
         with contextlib.suppress(OSError):  # it gets a number
-            return real.is_file() and filecmp.cmp(real, source, shallow=False)
+            return os.path.isfile(path) and filecmp.cmp(path, source, shallow=False)
         return False
 
     def make(self, path, source):

@@ -287,8 +287,8 @@ class Listing:
     def why_not_searched(self, path, kind):
         """Return why a file of a kind, or of none, is not searched; nothing if it is."""
         name = os.path.basename(path)
-        if name.startswith("._") and not kind_by_bytes(path):
-            return TRIFLE  # macOS puts it beside each file on other disks
+        if name.startswith(PART) or (name.startswith("._") and not kind_by_bytes(path)):
+            return TRIFLE  # the latter macOS puts beside each file on other disks
         if name.startswith(".") and not name.endswith(".icloud"):
             return HIDDEN if kind else TRIFLE
         if kind:

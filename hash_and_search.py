@@ -196,6 +196,7 @@ TRASH = re.compile(
 OTHER, EXCLUDED, HIDDEN = "other file", "excluded", "hidden"
 ARCHIVE = "archive, in which nothing is searched; unpack it"
 TRIFLE = "trifle"  # what nobody would look for, and nobody is told of
+PREVIEWS = "thumbs", "encoded-video"  # of immich, beside its upload or library
 PART = ".hash_and_search-"  # begins the name of a copy that is not whole yet
 SHOWN, FEW = 20, 3  # lines on stderr of folders that lack something; names or lines of others
 
@@ -352,7 +353,7 @@ def list_all(args):
 def is_trash(path):
     """Whether a folder is one that empties itself, or has previews, as immich's beside its own."""
     above, name = os.path.split(path)
-    if name in ("thumbs", "encoded-video"):
+    if name in PREVIEWS:
         return any(os.path.isdir(os.path.join(above, each)) for each in ("upload", "library"))
     return bool(TRASH.fullmatch(f"{os.path.basename(above)}/{name}"))
 
@@ -2330,7 +2331,7 @@ class Target:
     def shown(self, folder, name):
         """Return a name with _ for what hides it, or calls it trash, or what the disk refuses."""
         shown = name
-        if name.startswith(".") or is_trash(os.path.join(folder, name)):
+        if name.startswith(".") or name in PREVIEWS or is_trash(os.path.join(folder, name)):
             shown = re.sub(r"^[.$@#]?", "_", name)  # else it would not count as library
         if odd := "".join(REFUSED.findall(shown)):
             part = os.path.join(self.root, f"{PART}{os.urandom(4).hex()}{odd}")

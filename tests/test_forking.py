@@ -66,5 +66,5 @@ def test_what_a_fork_might_hide_has_a_process_of_its_own(tree, forks, monkeypatc
     assert forking.run([sys.executable, "-c", ""], capture_output=True).returncode == 0
     assert forking.run(call, cwd=tree.path, stdout=subprocess.PIPE).returncode == 2
     monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "none")
-    assert "must be a number" in tree.run().err
+    assert tree.run().status not in (0, 2)
     assert forks == []

@@ -409,12 +409,9 @@ def test_a_cluster_one_of_whose_workers_dies(needles):
 def test_a_worker_decodes_one_large_picture_at_a_time(tree):
     from distributed import Client
 
-    for number in range(32):  # two tasks, each of which begins with a picture of 144 megapixels
-        large = number % 16 == 0
-        put(
-            tree.path / "mixed" / f"{number:02}.png",
-            png_that_claims(12000, 12000) if large else draw(number),
-        )
+    for number in range(32):  # the first four have 256 megapixels each
+        content = png_that_claims(16000, 16000) if number < 4 else draw(number)
+        put(tree.path / "mixed" / f"{number:02}.png", content)
     with cluster_of(1, threads=4) as cluster, Client(cluster) as client:
         done = tree.run("--dask", cluster.scheduler_address, haystack=("mixed",))
         (status,) = client.run(lambda: pathlib.Path("/proc/self/status").read_text()).values()

@@ -84,9 +84,7 @@ except ImportError as error:
     cv2 = np = paths = mock.MagicMock(__version__="")  # --help wants no more
 
 
-# ------------------------------------------------------------------------------------------------
-# The article
-# ------------------------------------------------------------------------------------------------
+# ---- The article -------------------------------------------------------------------------------
 
 
 def dhash(image, hashSize=8):
@@ -149,9 +147,7 @@ def main(arguments=None):
     return 2 if failed else int(args.exit_code and is_lacking)
 
 
-# ------------------------------------------------------------------------------------------------
-# 1 Listing: a directory -> the paths of its photographs and videos
-# ------------------------------------------------------------------------------------------------
+# ---- 1 Listing: a directory -> the paths of its photographs and videos -------------------------
 
 # What an ending means. A format that OpenCV decodes is one ending more, and its first bytes go into
 # BEGINNINGS; one that it does not wants a decoder in decode besides. A raw file that is found
@@ -365,9 +361,7 @@ def folder_ids(folder):
     return inode | {os.path.normcase(os.path.realpath(folder))}
 
 
-# ------------------------------------------------------------------------------------------------
-# 2 Decoding: a file's bytes -> an upright image, and the whole picture's size
-# ------------------------------------------------------------------------------------------------
+# ---- 2 Decoding: a file's bytes -> an upright image, and the whole picture's size --------------
 
 LARGE = threading.RLock()  # held by the one thread that decodes a large picture: up to 3 GB
 NOT_DECODED = "not an image that OpenCV can decode, or a damaged one"
@@ -776,9 +770,7 @@ def most_pixels():
     return int(os.environ.get("OPENCV_IO_MAX_IMAGE_PIXELS", 2**30))  # a worker's may be its own
 
 
-# ------------------------------------------------------------------------------------------------
-# 3 Hashing one: an image -> its Prints
-# ------------------------------------------------------------------------------------------------
+# ---- 3 Hashing one: an image -> its Prints -----------------------------------------------------
 
 # Changes with any of these, and with how a file is decoded, so that a cache starts anew.
 RECIPE = f"9, OpenCV {cv2.__version__}"
@@ -865,9 +857,7 @@ def is_plain_hash(value):
     return ((value ^ value >> 1) & 0x7F7F7F7F7F7F7F7F).bit_count() <= PLAIN  # a byte is a row
 
 
-# ------------------------------------------------------------------------------------------------
-# 4 Hashing many: paths -> Photos, by a Team of threads, a cache, and a cluster's workers
-# ------------------------------------------------------------------------------------------------
+# ---- 4 Hashing many: paths -> Photos, by a Team of threads, a cache, and a cluster's workers ---
 
 BATCH = 16  # files a task; of small files, eight cost 4 % more time, four a tenth
 START = 2**16  # bytes
@@ -1255,9 +1245,7 @@ class Cache:
                 warn(f"cannot write to the cache: {error}")
 
 
-# ------------------------------------------------------------------------------------------------
-# 5 Searching: Photos -> Findings
-# ------------------------------------------------------------------------------------------------
+# ---- 5 Searching: Photos -> Findings -----------------------------------------------------------
 
 # In how many of 128 bits a candidate may differ, and how well its 9 x 8 levels must correlate
 # (ordinary edits have 0.94 and more); and the same of what is shown beside what is missing.
@@ -1638,9 +1626,7 @@ def media_of(path):
 SAME = {size_of: [digest_start, digest_whole], media_size: [digest_media]}
 
 
-# ------------------------------------------------------------------------------------------------
-# The look
-# ------------------------------------------------------------------------------------------------
+# ---- The look ----------------------------------------------------------------------------------
 
 # Measured on 4,000 pairs of copies and edits, and 3,300 of different pictures that are alike.
 LONGER_SIDE = 384  # pixels, to which both pictures are brought
@@ -1850,9 +1836,7 @@ def what_lacks(needle, other):
     return "date" if needle.times and not other.times else ""
 
 
-# ------------------------------------------------------------------------------------------------
-# 6 Reports: Findings -> Directories, and the files of --report
-# ------------------------------------------------------------------------------------------------
+# ---- 6 Reports: Findings -> Directories, and the files of --report -----------------------------
 
 BROWSERS_SHOW = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".avif", ".gif")
 LEFT_OUT_SHOWN = 500  # lines of what is left out on the page
@@ -2184,9 +2168,7 @@ before you throw it away.</small></p>
 """)
 
 
-# ------------------------------------------------------------------------------------------------
-# 7 Copying: Findings -> what the library lacks, copied to a folder
-# ------------------------------------------------------------------------------------------------
+# ---- 7 Copying: Findings -> what the library lacks, copied to a folder -------------------------
 
 SIDECARS = ".xmp .aae .thm .wav .pp3 .dop .yml .yaml .mov".split()  # the last of a Live Photo
 GOOGLES = ".supplemental-metadata"  # and its first letters, then .json
@@ -2464,9 +2446,7 @@ def googles(stem, *endings):
     } - {"metadata.json"}  # an album's
 
 
-# ------------------------------------------------------------------------------------------------
-# 8 The command: the options, the screen, the exit status
-# ------------------------------------------------------------------------------------------------
+# ---- 8 The command: the options, the screen, the exit status -----------------------------------
 
 VERSION = "hash_and_search 2026-11-26, Python {}.{}.{}, OpenCV {}, NumPy {}"
 EXAMPLE = "for example: python hash_and_search.py --haystack Pictures --needles backup"

@@ -1846,7 +1846,7 @@ COLOURS = 0.5  # their correlation
 STRAYED = 13  # units of Lab by which a box may stray; copies and edits have 10, damage from 16 on
 GREY, HAS_COLOUR = 3, 6  # units of Lab: no box of 16 x 16 has more; one box has as much
 FLAT = 0.35  # of the pixels, within 4 levels of one
-FINER = 1.2  # times the pixels that are compared, of a reduced JPEG, whose decoder sharpens
+FINER = 1.2  # times the pixels that are compared, or more, has a JPEG read reduced
 DIFFERENT = 50  # grey levels, in a window of the second look; copies have 6, in the median
 SHARP = 0.8  # of what stands out in the needle, or less, tells a blurred or an enlarged copy
 VITAL = {"video", SECOND}  # a needle is missing if the library has its picture without these
@@ -1943,7 +1943,7 @@ def details_agree(one, two):
         scale = min(1, max(scale, LONGER_SIDE / max(smaller)))
     window = round(side * max(scale, 0.5))
     size = tuple(max(1, round(side * scale)) for side in smaller)
-    least = FINER * math.prod(size)
+    least = (2 if is_flat else FINER) * math.prod(size)  # a JPEG read reduced has sharper writing
     greys = ((each.detailed(least), size, each.size) for each in (one, two))
     image, other = (resized(*each, is_hasty=not is_flat) for each in greys)
     (mean, spread), (other_mean, other_spread) = mean_and_spread(image), mean_and_spread(other)

@@ -1639,7 +1639,7 @@ COLOURS = 0.5  # their correlation
 STRAYED = 13  # units of Lab by which a box may stray; copies and edits have 10, damage from 16 on
 GREY, HAS_COLOUR = 3, 6  # units of Lab: no box of 16 x 16 has more; one box has as much
 FLAT = 0.35  # of the pixels, within 4 levels of one
-FINER = 2  # times the pixels that are compared, of a reduced JPEG: its own decoder's sharpen
+FINER = 1.2  # times the pixels that are compared, or more, has a JPEG read reduced
 DIFFERENT = 50  # grey levels, in a window of the second look; copies have 6, in the median
 VITAL = {"video", SECOND}  # a needle is missing if the library has its picture without these
 SHOT = 60  # seconds: pictures that are nearer, and not of one time, are two shots of a burst
@@ -1723,17 +1723,21 @@ def is_same_picture(one, two):
 def details_agree(one, two):
     """Whether two Views nowhere differ strongly, once their levels are fitted: the second look.
 
-    At half the smaller picture's sides, so that windows have 8 x 8 of its pixels. On papers and
-    screens they have 6 x 6: half as large, of two months' invoices a third pass with 8.
+    At half the smaller picture's sides, so that windows have 8 x 8 of its pixels, or at those of
+    the first look. On papers and screens they have 6 x 6: half as large, of two months' invoices a
+    third pass with 8.
     """
-    smaller = min(one.size, two.size, key=math.prod)
-    scale = math.sqrt((4 if one.is_flat else 1) * CLOSE / math.prod(smaller))
-    window = 3 if one.is_flat and scale >= 0.5 else 4
+    smaller, is_flat = min(one.size, two.size, key=math.prod), one.is_flat
+    scale = math.sqrt((4 if is_flat else 1) * CLOSE / math.prod(smaller))
+    side = 6 if is_flat and scale >= 0.5 else 8
     scale = min(0.5, scale)
+    if not is_flat:  # as fast as the first look
+        scale = min(1, max(scale, LONGER_SIDE / max(smaller)))
+    window = round(side * max(scale, 0.5))
     size = tuple(max(1, round(side * scale)) for side in smaller)
-    least = FINER * math.prod(size)
+    least = (2 if is_flat else FINER) * math.prod(size)  # a JPEG read reduced has sharper writing
     greys = ((each.detailed(least), size, each.size) for each in (one, two))
-    image, other = (resize(*each, is_hasty=False) for each in greys)
+    image, other = (resize(*each, is_hasty=not is_flat) for each in greys)
     (mean, spread), (other_mean, other_spread) = mean_and_spread(image), mean_and_spread(other)
     gain = gain_for(spread, other_spread)
     shift = other_mean - gain * mean

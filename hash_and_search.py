@@ -2596,6 +2596,8 @@ def some(names):
 class Ended(SystemExit):
     """Ends the run, and says in one line why."""
 
+    code = 2  # the status, where nobody catches it
+
 
 def stop(line):
     raise Ended(line)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import forking
+import hash_and_search
 from conftest import (
     RAW,
     REPORTS,
@@ -599,3 +600,22 @@ def test_help_works_before_the_packages_are_installed(tmp_path, module, option):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith(expected.stdout)  # OpenCV says itself that it lacks NumPy
+
+
+# ------------------------------------------------------------------------------------------------
+# Another program
+# ------------------------------------------------------------------------------------------------
+
+
+def test_another_program_can_call_main_twice(tree, monkeypatch, capfd):
+    put(tree.needles / "x" / "1.jpg", draw(50))
+    monkeypatch.chdir(tree.path)
+    before = signal.getsignal(signal.SIGINT)
+    for _ in range(2):
+        assert hash_and_search.main([*CALL, "--exit-code"]) == 1
+    assert capfd.readouterr().out.count("directories...\n[INFO] x\n") == 2
+    for wrong in (["--hay"], [*CALL, "--jobs", "0"], ["-a", "nowhere", "-n", "needles"]):
+        with pytest.raises(SystemExit) as ended:
+            hash_and_search.main(wrong)
+        assert ended.value.code == 2 and str(ended.value)
+    assert signal.getsignal(signal.SIGINT) == before

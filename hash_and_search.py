@@ -880,6 +880,7 @@ class View:
     rest: frozenset = frozenset()  # what else its file holds, as rest_of tells
     coded: int = 0  # how many bytes a JPEG's own scans have
     turn: int = 0  # the number of one of TURNS by which it is turned
+    kept: dict = dataclasses.field(default_factory=dict, init=False)  # {how: grey at a size}
 
     @functools.cached_property
     def grey(self):
@@ -902,11 +903,14 @@ class View:
         levels = cv2.calcHist([self.grey], [0], None, [256], [0, 256])
         return 9 * cv2.blur(levels, (1, 9)).max() > FLAT * self.grey.size
 
-    def detailed(self, least):
-        """Return the grey of so many pixels or more, if a JPEG has them, which was read reduced."""
-        if not self.coded or self.grey.size >= min(least, math.prod(self.size)):
-            return self.grey
-        return turned_by(open_picture(self.path, least=least)[0], self.turn)
+    def grey_at(self, size, least=0, is_hasty=True):
+        """Return the grey at a size; a JPEG that was read with fewer pixels than least is anew."""
+        if self.coded and self.grey.size < min(least, math.prod(self.size)):
+            grey = turned_by(open_picture(self.path, least=least)[0], self.turn)
+            return resize(grey, size, self.size, is_hasty)
+        if (size, is_hasty) not in self.kept:  # the second look often wants the first one's
+            self.kept[size, is_hasty] = resize(self.grey, size, self.size, is_hasty)
+        return self.kept[size, is_hasty]
 
     def turned(self, turn):
         """Return the View by the number of one of TURNS."""
@@ -965,8 +969,10 @@ def hash_needle(path):
         image, size, data = open_picture(path, colours=True)
     except BytesOnlyError as why:
         return Photo(path, only_bytes=str(why)), None
-    found = tuple(prints(to_grey(image), TURNS))
-    return Photo(path, size, found, "" if found else IS_BLANK), view_from(path, image, size, data)
+    view = view_from(path, image, size, data)
+    grey = view.grey if view.image is image else to_grey(image)  # a large one is shrunk
+    found = tuple(prints(grey, TURNS))
+    return Photo(path, size, found, "" if found else IS_BLANK), view
 
 
 def times_in(data, end=None):
@@ -1641,6 +1647,7 @@ GREY, HAS_COLOUR = 3, 6  # units of Lab: no box of 16 x 16 has more; one box has
 FLAT = 0.35  # of the pixels, within 4 levels of one
 FINER = 1.2  # times the pixels that are compared, or more, has a JPEG read reduced
 DIFFERENT = 50  # grey levels, in a window of the second look; copies have 6, in the median
+BLURRED = 0.7  # of the other's sharpness, or less: the other is blurred alike, and compared again
 VITAL = {"video", SECOND}  # a needle is missing if the library has its picture without these
 SHOT = 60  # seconds: pictures that are nearer, and not of one time, are two shots of a burst
 
@@ -1716,7 +1723,7 @@ def is_same_picture(one, two):
     scale = LONGER_SIDE / max(smaller)
     scale = scale if scale < 0.95 else 1  # for a few pixels it is not worth the time
     size = tuple(max(1, round(side * scale)) for side in smaller[::-1])
-    greys = [resize(each.grey, size, each.size) for each in (one, two)]
+    greys = [each.grey_at(size) for each in (one, two)]
     return levels_agree(*greys) and structures_agree(*greys) and colours_agree(one, two)
 
 
@@ -1736,14 +1743,32 @@ def details_agree(one, two):
     window = round(side * max(scale, 0.5))
     size = tuple(max(1, round(side * scale)) for side in smaller)
     least = (2 if is_flat else FINER) * math.prod(size)  # a JPEG read reduced has sharper writing
-    greys = ((each.detailed(least), size, each.size) for each in (one, two))
-    image, other = (resize(*each, is_hasty=not is_flat) for each in greys)
+    image, other = (each.grey_at(size, least, not is_flat) for each in (one, two))
+    if apart(image, other, window) <= 1:
+        return True
+    blurred, sharper = sorted((image, other), key=sharpness)
+    kept = sharpness(blurred) / max(sharpness(sharper), 1e-6)
+    if kept > BLURRED:
+        return False
+    for sigma in np.geomspace(0.5, 8, 9):
+        matched = cv2.GaussianBlur(sharper, (0, 0), sigma)
+        if sharpness(matched) <= sharpness(blurred):
+            break
+    return apart(blurred, matched, window) <= math.sqrt(kept)  # a blur takes from writing as well
+
+
+def apart(image, other, window):
+    """Return how far two greys of one size differ in their worst window, of what is admitted."""
     (mean, spread), (other_mean, other_spread) = mean_and_spread(image), mean_and_spread(other)
     gain = gain_for(spread, other_spread)
     shift = other_mean - gain * mean
-    differences = cv2.addWeighted(image, gain, other, -1, shift, dtype=cv2.CV_16S)
+    differences = cv2.addWeighted(image, gain, other, -1, shift, dtype=cv2.CV_32F)
     least, most, *_ = cv2.minMaxLoc(cv2.blur(differences, (window, window)))
-    return max(-least, most) <= min(DIFFERENT, other_spread)
+    return round(max(-least, most)) / max(min(DIFFERENT, other_spread), 1e-6)
+
+
+def sharpness(grey):
+    return mean_and_spread(standing_out(grey))[1]
 
 
 def levels_agree(image, other):

@@ -305,6 +305,14 @@ def test_details_decide_what_the_first_look_passes(monkeypatch):
         assert hash_and_search.details_agree(View(image, shape[::-1]), View(image, shape[::-1]))
 
 
+def test_a_blurred_copy_is_found_and_a_blurred_paper_of_another_month_is_not(tree):
+    for month in (1, 2):
+        blurred = cv2.GaussianBlur(invoice(3, 0, month), (0, 0), 1.75)
+        put(tree.needles / f"month {month}" / "blurred.jpg", encode(blurred))
+    put(tree.path / "papers" / "1.jpg", invoice(3, 0, 1))
+    assert tree.run(haystack=("papers",)).printed == ["month 2"]
+
+
 def test_plain_by_its_hash_is_not_plain_where_something_stands_out():
     """A chat's 9 x 8 boxes are as smooth as a sky's."""
     image = long_chat(0, count=60)

@@ -126,7 +126,8 @@ def main(arguments=None):
     start = time.time()
     library, needles = list_all(args)
     haystack = Haystack(library, needles)
-    for photo in progress(team.hash_library(haystack.files), len(haystack.files), "images"):
+    photos = team.map_and_tell(team.hash_one, haystack.files)
+    for photo in progress(photos, len(haystack.files), "images"):
         haystack.add(photo)
     info(f"processed {haystack.count} images in {time.time() - start:.2f} seconds")
 
@@ -966,13 +967,11 @@ def hash_photo(path):
 def hash_needle(path):
     """Return the Photo of a needle, upright and turned, and its View for the look."""
     try:
-        image, size, data = open_picture(path, colours=True)
+        view = view_of(path)
     except BytesOnlyError as why:
         return Photo(path, only_bytes=str(why)), None
-    view = view_from(path, image, size, data)
-    grey = view.grey if view.image is image else to_grey(image)  # a large one is shrunk
-    found = tuple(prints(grey, TURNS))
-    return Photo(path, size, found, "" if found else IS_BLANK), view
+    found = tuple(prints(view.grey, TURNS))
+    return Photo(path, view.size, found, "" if found else IS_BLANK), view
 
 
 def times_in(data, end=None):
@@ -1018,14 +1017,10 @@ class Team:
         finally:
             self.cache.save()
 
-    def hash_library(self, files):
-        """Yield a Photo for each path, in order; tell what can't be read."""
-        return self.telling_unreadable(self.map(self.hash_one, files))
-
-    def telling_unreadable(self, results):
-        """Pass Photos or Findings on, and tell which can't be read. Ends the run if a disk goes."""
+    def map_and_tell(self, work, files):
+        """Yield a Photo or a Finding of each file; tell what can't be read. Ends if a disk goes."""
         unreadable = 0
-        for result in results:
+        for result in self.map(work, files):
             if result.problem:
                 self.check_disks()
                 unreadable += 1
@@ -1349,14 +1344,15 @@ class Haystack:
         for turn, sought in enumerate(prints_sought):
             if not (places := self.places_near(sought, most)):
                 continue
-            levels = np.frombuffer(sought.levels, np.uint8)
-            levels = standardised(np.vstack([levels, self.levels[places]]))
-            bits = sum(self.bits_apart(sought, places))
+            levels = np.vstack([np.frombuffer(sought.levels, np.uint8), self.levels[places]])
+            levels = levels - levels.sum(1, dtype=np.float32, keepdims=True) / 72
+            levels /= np.sqrt(np.maximum((levels**2).sum(1, keepdims=True) / 72, 1e-9))
             apart = np.abs(levels[1:] - levels[0]).mean(1)
             alike = np.flatnonzero((levels[1:] * levels[0]).mean(1) >= correlation)
             for number in alike[np.argsort(apart[alike], kind="stable")[:RANKED]]:
-                path = self.paths[places[number]]
-                found.append(Candidate(float(apart[number]), path, turn, int(bits[number])))
+                place = places[number]
+                bits = int(sum(self.bits_apart(sought, place)))
+                found.append(Candidate(float(apart[number]), self.paths[place], turn, bits))
         return found
 
     def places_near(self, sought, most):
@@ -1406,12 +1402,6 @@ class Alike:
                     self.groups[(*key, self.team.digest(other, digest))].append(other)
             key = (*key, self.team.digest(path, digest))
         return self.groups.get(key, []) if key[-1] else []
-
-
-def standardised(levels):
-    """Bring each row of 72 levels to a mean of 0 and a spread of 1, as float32."""
-    levels = levels - levels.sum(1, dtype=np.float32, keepdims=True) / 72
-    return levels / np.sqrt(np.maximum((levels**2).sum(1, keepdims=True) / 72, 1e-9))
 
 
 def going_folders(library, needles):
@@ -1488,9 +1478,14 @@ def search(files, haystack, team):
     """Return a Finding for each needle, in order; tell which of them can't be read."""
     if not team.args.article:
         haystack.know_sizes(files, team)
-    found = team.map(functools.partial(compare, haystack=haystack, team=team), files)
-    found = team.telling_unreadable(found)
-    return with_twins(list(progress(found, len(files), "needles compared")), team)
+    found = team.map_and_tell(functools.partial(compare, haystack=haystack, team=team), files)
+    findings = list(progress(found, len(files), "needles compared"))
+    # Of what the library lacks each learns of another that has the same bytes.
+    lacked = [finding.path for finding in findings if finding.status != "found"]
+    twins = {}
+    for path, alike in zip(lacked, team.map(Alike(lacked, size_of, team).to, lacked), strict=True):
+        twins[path] = next((other for other in alike if other != path), "")
+    return [finding._replace(twin=twins.get(finding.path, "")) for finding in findings]
 
 
 def compare(path, haystack, team):
@@ -1547,16 +1542,6 @@ def confirmed(finding, candidates, row):
         return finding._replace(lookalike=match.path, lacks=lacks)
     size = int(width), int(height)
     return finding._replace(match=match.path, bits=match.bits, match_size=size, lacks=lacks)
-
-
-def with_twins(findings, team):
-    """Return the findings; each that the library lacks with another that has the same bytes."""
-    files = [finding.path for finding in findings if finding.status != "found"]
-    alike = team.map(Alike(files, size_of, team).to, files)
-    twins = {}
-    for path, agreeing in zip(files, alike, strict=True):
-        twins[path] = next((other for other in agreeing if other != path), "")
-    return [finding._replace(twin=twins.get(finding.path, "")) for finding in findings]
 
 
 def digest_start(path):
@@ -1677,11 +1662,8 @@ def look(path, *others, turns, view=None):
 
 
 def view_of(path, least=0):
-    return view_from(path, *open_picture(path, True, least))
-
-
-def view_from(path, image, size, data):
-    """Return the View of an opened picture."""
+    """Return the View of a photograph. Raises what open_picture does."""
+    image, size, data = open_picture(path, True, least)
     scan = jpeg_header(data).scan if data.startswith(JPEG_START) else len(data)
     coded = jpeg_end(data) - scan if scan < len(data) else 0
     facts = path, times_in(data, scan), rest_of(data), coded
@@ -1694,7 +1676,10 @@ def shows_the_same(one, two):
         return True
     if not (is_same_picture(one, two) and details_agree(one, two)):
         return False
-    return not are_shots(one.times, two.times) or have_same_pixels(one, two)
+    if not are_shots(one.times, two.times):
+        return True
+    image, other = (open_picture(each.path, True, math.inf)[0] for each in (one, two))
+    return np.array_equal(turned_by(image, one.turn), other)
 
 
 def coded_of(path):
@@ -1710,11 +1695,6 @@ def coded_of(path):
         if kind == 0xEE or not (0xE0 <= kind <= 0xEF or kind == 0xFE)
     ]
     return exif_of(data, scan).get(ORIENTATION), kept, data[scan : jpeg_end(data)]
-
-
-def have_same_pixels(one, two):
-    image, other = (open_picture(each.path, True, math.inf)[0] for each in (one, two))
-    return np.array_equal(turned_by(image, one.turn), other)
 
 
 def is_same_picture(one, two):
@@ -1744,7 +1724,7 @@ def details_agree(one, two):
     size = tuple(max(1, round(side * scale)) for side in smaller)
     least = (2 if is_flat else FINER) * math.prod(size)  # a JPEG read reduced has sharper writing
     image, other = (each.grey_at(size, least, not is_flat) for each in (one, two))
-    if apart(image, other, window) <= 1:
+    if worst_window(image, other, window) <= 1:
         return True
     blurred, sharper = sorted((image, other), key=sharpness)
     kept = sharpness(blurred) / max(sharpness(sharper), 1e-6)
@@ -1754,10 +1734,12 @@ def details_agree(one, two):
         matched = cv2.GaussianBlur(sharper, (0, 0), sigma)
         if sharpness(matched) <= sharpness(blurred):
             break
-    return apart(blurred, matched, window) <= math.sqrt(kept)  # a blur takes from writing as well
+    return worst_window(blurred, matched, window) <= math.sqrt(
+        kept
+    )  # a blur takes from writing as well
 
 
-def apart(image, other, window):
+def worst_window(image, other, window):
     """Return how far two greys of one size differ in their worst window, of what is admitted."""
     (mean, spread), (other_mean, other_spread) = mean_and_spread(image), mean_and_spread(other)
     gain = gain_for(spread, other_spread)

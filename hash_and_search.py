@@ -867,7 +867,6 @@ DEFAULT_JOBS = os.cpu_count() or 1  # one more makes runs on small pictures a te
 TIME = re.compile(rb"((?:19|20)\d\d):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)")
 TIMES = {0x132: 0x9290, 0x9003: 0x9291, 0x9004: 0x9292}  # tags, and of what is below a second
 PRINT = struct.Struct(">QQ72s")  # a Print in the cache, where it stands as hexadecimal digits
-DIGEST = re.compile("[0-9a-f]{32}")
 
 
 @dataclasses.dataclass(eq=False)
@@ -1056,7 +1055,7 @@ class Team:
         """Return a file's digest by digest_start or digest_whole; nothing if it can't be read."""
         with contextlib.suppress(OSError, ValueError):
             digest = str(self.cache.find(function, [path]))
-            if not DIGEST.fullmatch(digest):
+            if not re.fullmatch("[0-9a-f]{32}", digest):
                 digest = self.run(function, path)
                 self.cache.put(function, [path], digest)
             return digest
@@ -1356,16 +1355,13 @@ class Haystack:
         return found
 
     def places_near(self, sought, most):
-        """Return the places of what has an equal hash, or differs in so many bits or fewer.
-
-        The dictionary is asked first: what it knows is near, however many columns differ.
-        """
+        """Return the places of what has an equal hash, or differs in so many bits or fewer."""
         is_known, found = sought.row in self.photographs, []
         for start in range(0, len(self.paths), 2**17):  # what is between stays in the cache
             block = slice(start, min(start + 2**17, len(self.paths)))
             rows, columns = self.bits_apart(sought, block)
             is_near = rows + columns <= most
-            if is_known:
+            if is_known:  # by the dictionary: near, however many columns differ
                 is_near |= rows == 0
             found += (np.flatnonzero(is_near) + start).tolist()
         return found
@@ -1379,8 +1375,7 @@ class Haystack:
 class Alike:
     """Files that may have the same bytes: told apart by size, by their start, and as a whole.
 
-    Only what agrees so far with a file that asks is told apart further, each file once: of one
-    camera's raw files all have one size.
+    Only what agrees so far with a file that asks is told apart further, each file once.
     """
 
     def __init__(self, files, measure, team):
@@ -1407,8 +1402,7 @@ class Alike:
 def going_folders(library, needles):
     """Return the folder_ids of each folder that goes when the needles are thrown away.
 
-    Those are the needles' folders, without a haystack directory inside them; none, if the needles
-    are the only haystack.
+    Not those of a haystack inside them; none at all, if the needles are the only haystack.
     """
     root, roots = folder_ids(needles.root), [folder_ids(listing.root) for listing in library]
     if all(each & root for each in roots):
@@ -1741,24 +1735,21 @@ def details_agree(one, two):
 
 def worst_window(image, other, window):
     """Return how far two greys of one size differ in their worst window, of what is admitted."""
-    (mean, spread), (other_mean, other_spread) = mean_and_spread(image), mean_and_spread(other)
-    gain = gain_for(spread, other_spread)
-    shift = other_mean - gain * mean
+    gain, shift, spread = fit(image, other)
     differences = cv2.addWeighted(image, gain, other, -1, shift, dtype=cv2.CV_32F)
     least, most, *_ = cv2.minMaxLoc(cv2.blur(differences, (window, window)))
-    return round(max(-least, most)) / max(min(DIFFERENT, other_spread), 1e-6)
+    return round(max(-least, most)) / max(min(DIFFERENT, spread), 1e-6)
 
 
 def sharpness(grey):
-    return mean_and_spread(standing_out(grey))[1]
+    return cv2.meanStdDev(standing_out(grey))[1].item()
 
 
 def levels_agree(image, other):
     """Whether no part of the picture, in 9 x 8 boxes, is much brighter in one of two greys."""
     levels, others = (box_means(cv2.integral(each), 9, 8) for each in (image, other))
-    (mean, spread), (other_mean, other_spread) = mean_and_spread(levels), mean_and_spread(others)
-    fitted = (levels - mean) * gain_for(spread, other_spread)
-    if np.abs(fitted - (others - other_mean)).max() > MOST_APART * other_spread:
+    gain, shift, spread = fit(levels, others)
+    if np.abs(gain * levels + shift - others).max() > MOST_APART * spread:
         return False
     are_plain = any(is_plain_hash(dhash(each - RAMP)) for each in (levels, others))
     are_plain = are_plain and min(np.abs(standing_out(each)).max() for each in (image, other)) < 12
@@ -1773,7 +1764,7 @@ def structures_agree(image, other):
     out from its surroundings. A mean over the windows would pass over a word that is another.
     """
     one, two = standing_out(image), standing_out(other)
-    one *= gain_for(mean_and_spread(image)[1], mean_and_spread(other)[1])
+    one *= fit(image, other)[0]
     ones, twos, both = (window_means(product) for product in (one * one, two * two, one * two))
     return bool((both + NOISE >= LEAST_STRUCTURE * cv2.sqrt((ones + NOISE) * (twos + NOISE))).all())
 
@@ -1795,14 +1786,16 @@ def window_means(image):
     return cv2.blur(cv2.resize(image, half, interpolation=cv2.INTER_AREA), (WINDOW, WINDOW))
 
 
-def mean_and_spread(levels):
-    mean, spread = cv2.meanStdDev(levels)  # a tenth of NumPy's time
-    return float(mean[0, 0]), float(spread[0, 0])
+def fit(levels, others):
+    """Return (gain, shift, spread): what brings levels to the mean and the spread of others.
 
-
-def gain_for(spread, other_spread):
-    """Return by what to multiply levels to give them another spread; within a factor of four."""
-    return min(max(other_spread / max(spread, 1e-6), 0.25), 4)
+    The gain is within a factor of four, and the spread that of the others.
+    """
+    mean, spread, other_mean, other_spread = np.ravel(
+        [*cv2.meanStdDev(levels), *cv2.meanStdDev(others)]  # a tenth of NumPy's time
+    ).tolist()
+    gain = min(max(other_spread / max(spread, 1e-6), 0.25), 4)
+    return gain, other_mean - gain * mean, other_spread
 
 
 def colours_agree(*views):

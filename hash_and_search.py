@@ -2117,22 +2117,19 @@ def write_reports(results):
     failed = False
     for path in results.args.report:
         target = os.path.realpath(path)
+        part = f"{target}.{os.getpid()}.part"
         try:
             content = REPORTS[ending_of(path)](results)
-            with open(part_of(target), "xb") as file:
+            with open(part, "xb") as file:
                 file.write(content)
-            os.replace(part_of(target), target)
+            os.replace(part, target)
         except OSError as error:
             failed = True
             tell(f"cannot write {path}: {error.strerror or error}", "ERROR")
         finally:
             with contextlib.suppress(OSError):
-                os.unlink(part_of(target))
+                os.unlink(part)
     return failed
-
-
-def part_of(path):
-    return f"{path}.{os.getpid()}.part"
 
 
 REPORTS = {".txt": text_report, ".csv": table_report, ".html": page_report}
@@ -2192,27 +2189,40 @@ def copy_missing(results):
 
 
 class Copies:
-    """What becomes of the files."""
+    """The folder of --copy-missing, in which nothing is replaced, and what is copied to it."""
 
     def __init__(self, results):
-        self.target = Target(results.args.copy_missing, results.args.needles)
-        self.beside = sidecars_by_folder(results.needles)
+        self.root, self.needles = results.args.copy_missing, results.args.needles
+        self.device, self.real_needles = os.stat(self.root).st_dev, os.path.realpath(self.needles)
         self.copied, self.troubles = {}, {}  # {source: path of its copy}, {source: why not}
+        self.new, self.changed = set(), set()  # paths of copies; names for which others stand
+        cached = map(functools.cache, (warn, self.shown, self.place, self.names_in))
+        self.warn_once, self.shown, self.place, self.names_in = cached
         twins = collections.defaultdict(list)
         for path, twin in sorted((each.path, each.twin) for each in results.all_of(*LACKED)):
             # What is empty, or no file, is not wanted; what has vanished is, and fails.
             if size_of(path) or not os.path.lexists(path):
                 twins[min(path, twin or path)].append(path)
         self.wanted = list(twins.values())  # lists of photographs that have the same bytes
+        # {folder: {name in lower case: paths}} of what may be a sidecar
+        self.beside = collections.defaultdict(lambda: collections.defaultdict(list))
+        left_out = (path for path, _ in results.needles.left_out)
+        for path in itertools.chain(results.needles.files, left_out):
+            if ending_of(path) in (*SIDECARS, ".json"):
+                folder, name = os.path.split(path)
+                self.beside[folder][name.lower()].append(path)
 
     def check_room(self):
         """End the run if the disk has no room for those files of whose names nothing is there."""
-        firsts = (first for first, *_ in self.wanted)
-        need = sum(size_of(each) for each in firsts if not self.target.has(each))
-        disk = shutil.disk_usage(self.target.root)
+        need = 0
+        for first, *_ in self.wanted:
+            names = pathlib.PurePath(first).relative_to(self.needles).parts
+            if not os.path.lexists(functools.reduce(self.shown, names, self.root)):
+                need += size_of(first)
+        disk = shutil.disk_usage(self.root)
         if need > disk.free and disk.total:  # some disks say that all is 0
             room = f"{in_bytes(need)} needed, {in_bytes(disk.free)} free"
-            stop(f"copied nothing to {self.target.root}: {room}")
+            stop(f"copied nothing to {self.root}: {room}")
 
     def copy_twins(self, twins):
         """Copy one of some files that have the same bytes, and the sidecars of each."""
@@ -2220,88 +2230,52 @@ class Copies:
             if source in self.copied or self.copy(source, source):  # perhaps as a sidecar
                 break
         for source in twins:
-            folder, (stem, _) = os.path.dirname(source), os.path.splitext(source)
+            stem, _ = os.path.splitext(source)
             name, _ = os.path.splitext(os.path.basename(self.copied.get(source, source)))
-            for path in sidecars_of(source, self.beside[folder]):
-                self.copy(path, path.replace(stem, os.path.join(folder, name), 1))
+            renamed = os.path.join(os.path.dirname(source), name)
+            for path in self.sidecars_of(source):
+                self.copy(path, path.replace(stem, renamed, 1))
+
+    def sidecars_of(self, path):
+        """Return the paths of what belongs to a photograph, of what is beside it."""
+        folder, name = os.path.split(path)
+        there, (stem, ending) = self.beside[folder], os.path.splitext(name.lower())
+        names = {base + each for base in (stem, stem + ending) for each in SIDECARS}
+        names |= {re.sub(r"(\d+)$", r"o\1", stem) + ".aae", f"{stem}_o.aae"}  # Apple's
+        names |= {f"{stem}_{number:02}{ending}.xmp" for number in range(100)}  # darktable's
+        jsons = googles(stem, ending) & there.keys()
+        while not jsons and "-" in stem:  # such as IMG_1-edited(1).jpg
+            stem = re.sub(r"-[^-]*?(\(\d+\))?$", r"\1", stem)
+            jsons = googles(stem, ending, ".heic", ".jpg") & there.keys()
+        found = itertools.chain.from_iterable(there[each] for each in names & there.keys() | jsons)
+        return sorted(each for each in found if each != path and os.path.isfile(each))
 
     def copy(self, source, path):
-        """Copy a file as if that were its path; return whether it is copied."""
+        """Copy a file as if that were its path, or find its copy; return whether there is one."""
         try:
             open(source, "rb").close()  # before a folder is made for it
-            self.copied[source] = self.target.put_file(source, path)
+            if os.stat(self.root).st_dev != self.device:  # what an unmounted disk leaves there
+                raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+            *folders, name = pathlib.PurePath(path).relative_to(self.needles).parts
+            folder = functools.reduce(self.place, folders, self.root)
+            self.copied[source] = self.place(folder, name, source)
         except OSError as error:
-            self.troubles[source] = reason(error)
-            if fault := self.target.fault(error):
-                self.tell_all(fault)
+            self.troubles[source] = why = reason(error)
+            if not holds_something(self.needles):
+                self.tell_all(f"{self.needles}: {why}; is the backup's disk still connected?")
+            if error.errno == errno.ENODEV or not os.path.isdir(self.root):
+                self.tell_all(f"{self.root}: {why}; is its disk still connected?")
+            if error.errno in USELESS:
+                self.tell_all(f"{self.root}: {why}")
         return source in self.copied
-
-    def tell_all(self, fault=""):
-        """Say what is copied, and why the rest is not; return whether there is a rest."""
-        lines = [f"cannot copy {source}: {why}" for source, why in self.troubles.items()]
-        tell_some(warn, lines, SHOWN, " that can't be copied")
-        if changed := len(self.target.changed):
-            warn(f"{changed:,} names had to change: they hide files, or the disk refuses them")
-        new = {source for source, path in self.copied.items() if path in self.target.new}
-        there = self.copied.keys() - new
-        already = f"; {in_kinds(there)} were there already" if there else ""
-        tell(f"copied {in_kinds(new)} to {self.target.root}{already}")
-        safe = [twins for twins in self.wanted if not self.copied.keys().isdisjoint(twins)]
-        if twice := sum(map(len, safe)) - len(safe):
-            tell(f"{twice:,} files are in the needles more than once, and were copied once")
-        total = f"{len(safe):,} of {len(self.wanted):,} photographs and videos are copied"
-        if fault:
-            stop(f"{fault}; {total}")
-        lost = sorted(self.troubles.keys() - set().union(*safe))
-        if lost:
-            whys = collections.Counter(self.troubles[source] for source in lost).most_common()
-            whys = ", ".join(f"{why} ({count:,})" for why, count in whys)
-            tell(f"{total}; not copied: {whys}", "ERROR")
-        return bool(lost)
-
-
-class Target:
-    """The folder of --copy-missing, in which nothing is replaced."""
-
-    def __init__(self, root, needles):
-        self.root, self.needles, self.real_needles = root, needles, os.path.realpath(needles)
-        self.device = os.stat(root).st_dev
-        self.new, self.changed = set(), set()  # paths of copies; names for which others stand
-        cached = map(functools.cache, (warn, self.shown, self.place, self.names_in))
-        self.warn_once, self.shown, self.place, self.names_in = cached
-
-    def has(self, path):
-        """Whether anything has the name of a needle."""
-        here = self.root
-        for name in pathlib.PurePath(path).relative_to(self.needles).parts:
-            here = os.path.join(here, self.shown(here, name))
-        return os.path.lexists(here)
-
-    def fault(self, error):
-        """Say which disk is gone, full or read-only, if an error comes of that."""
-        why = reason(error)
-        if not holds_something(self.needles):
-            return f"{self.needles}: {why}; is the backup's disk still connected?"
-        if error.errno == errno.ENODEV or not os.path.isdir(self.root):
-            return f"{self.root}: {why}; is its disk still connected?"
-        return f"{self.root}: {why}" if error.errno in USELESS else ""
-
-    def put_file(self, source, path):
-        """Copy a file, unless its bytes are there; return the path of its copy. Raises OSError."""
-        if os.stat(self.root).st_dev != self.device:  # what an unmounted disk leaves in its place
-            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-        *folders, name = pathlib.PurePath(path).relative_to(self.needles).parts
-        folder = self.root
-        for each in folders:
-            folder = self.place(folder, each)
-        return self.place(folder, name, source)
 
     def place(self, folder, name, source=""):
         """Return the path of a file's copy in a folder, or of a folder; make it if need be.
 
         A name that is another's gets a number, and one of more than 255 bytes is cut.
         """
-        names, (stem, ending) = self.names_in(folder), os.path.splitext(self.shown(folder, name))
+        names = self.names_in(folder)
+        stem, ending = os.path.splitext(os.path.basename(self.shown(folder, name)))
         for count in itertools.count(1):
             rest = f" ({count}){ending}" if count > 1 else ending
             while stem and len(os.fsencode(stem + rest)) > 255:
@@ -2314,8 +2288,19 @@ class Target:
             if self.is_it(there := names.setdefault(one_form(path), path), source):
                 return there
 
+    def names_in(self, folder):
+        """Return {one_form of a name: path} of a folder, and rid it of what killed runs left."""
+        there = [os.path.join(folder, name) for name in os.listdir(folder)]
+        for path in there:
+            made = re.match(rf"\{PART}(\d*)", os.path.basename(path))
+            with contextlib.suppress(OSError):
+                # Its time of change may be its photograph's. One that is written to is somebody's.
+                if made and max(int(made[1] or 0), os.stat(path).st_mtime) < time.time() - 3600:
+                    os.unlink(path)
+        return {one_form(path): path for path in there}
+
     def shown(self, folder, name):
-        """Return a name with _ for what hides it, or calls it trash, or what the disk refuses."""
+        """Return the path of a name, with _ for what hides it, calls it trash, or is refused."""
         shown = name
         if name.startswith(".") or name in PREVIEWS or is_trash(os.path.join(folder, name)):
             shown = re.sub(r"^[.$@#]?", "_", name)  # else it would not count as library
@@ -2324,18 +2309,11 @@ class Target:
             try:
                 open(part, "xb").close()
                 os.unlink(part)
-            except OSError:
+            except OSError:  # the disk refuses it
                 shown = REFUSED.sub("_", shown)
         if shown != name:
             self.changed.add((folder, name))
-        return shown
-
-    def names_in(self, folder):
-        """Return {one_form of a name: path} of a folder, and rid it of what killed runs left."""
-        there = [os.path.join(folder, name) for name in os.listdir(folder)]
-        for path in there:
-            remove_old(path)
-        return {one_form(path): path for path in there}
+        return os.path.join(folder, shown)
 
     def is_it(self, path, source):
         """Whether a path has a file's bytes, or is a folder, and is no link into the needles."""
@@ -2344,7 +2322,7 @@ class Target:
         if not source:
             return os.path.isdir(path)
         with contextlib.suppress(OSError):  # it gets a number
-            return os.path.isfile(path) and filecmp.cmp(path, source, shallow=False)
+            return filecmp.cmp(path, source, shallow=False)
         return False
 
     def make(self, path, source):
@@ -2369,6 +2347,31 @@ class Target:
             with contextlib.suppress(OSError):
                 os.unlink(part)
 
+    def tell_all(self, fault=""):
+        """Say what is copied, and why the rest is not; return whether there is a rest.
+
+        Ends the run for a fault of a disk, which other files would meet too.
+        """
+        lines = [f"cannot copy {source}: {why}" for source, why in self.troubles.items()]
+        tell_some(warn, lines, SHOWN, " that can't be copied")
+        if changed := len(self.changed):
+            warn(f"{changed:,} names had to change: they hide files, or the disk refuses them")
+        new = {source for source, path in self.copied.items() if path in self.new}
+        there = self.copied.keys() - new
+        already = f"; {in_kinds(there)} were there already" if there else ""
+        tell(f"copied {in_kinds(new)} to {self.root}{already}")
+        safe = [twins for twins in self.wanted if not self.copied.keys().isdisjoint(twins)]
+        if twice := sum(map(len, safe)) - len(safe):
+            tell(f"{twice:,} files are in the needles more than once, and were copied once")
+        total = f"{len(safe):,} of {len(self.wanted):,} photographs and videos are copied"
+        if fault:
+            stop(f"{fault}; {total}")
+        if lost := sorted(self.troubles.keys() - set().union(*safe)):
+            whys = collections.Counter(self.troubles[source] for source in lost).most_common()
+            whys = ", ".join(f"{why} ({count:,})" for why, count in whys)
+            tell(f"{total}; not copied: {whys}", "ERROR")
+        return bool(lost)
+
 
 def give_name(part, path):
     """Give a part file its name. Raises FileExistsError where that is taken, or OSError."""
@@ -2385,14 +2388,6 @@ def give_name(part, path):
         os.rename(part, path)
     finally:
         os.unlink(claim)
-
-
-def remove_old(path):
-    """Remove a part file that is nobody's: for an hour none has made it or written to it."""
-    made = re.match(rf"\{PART}(\d*)", os.path.basename(path))  # its time may be a photograph's
-    with contextlib.suppress(OSError):
-        if made and max(int(made[1] or 0), os.stat(path).st_mtime) < time.time() - 3600:
-            os.unlink(path)
 
 
 def one_form(path):
@@ -2413,30 +2408,6 @@ def in_kinds(files):
     known = sum(kind_of_needle(path) is not None for path in files)
     sidecars = f" and {len(files) - known:,} sidecars" if len(files) > known else ""
     return f"{known:,} photographs and videos{sidecars}"
-
-
-def sidecars_by_folder(needles):
-    """Return {folder: {name in lower case: paths}} of what is listed and may be a sidecar."""
-    beside = collections.defaultdict(lambda: collections.defaultdict(list))
-    for path in itertools.chain(needles.files, (path for path, _ in needles.left_out)):
-        if ending_of(path) in (*SIDECARS, ".json"):
-            folder, name = os.path.split(path)
-            beside[folder][name.lower()].append(path)
-    return beside
-
-
-def sidecars_of(path, there):
-    """Return the paths of what belongs to a photograph, of what is there beside it."""
-    stem, ending = os.path.splitext(os.path.basename(path).lower())
-    names = {base + each for base in (stem, stem + ending) for each in SIDECARS}
-    names |= {re.sub(r"(\d+)$", r"o\1", stem) + ".aae", f"{stem}_o.aae"}  # Apple's
-    names |= {f"{stem}_{number:02}{ending}.xmp" for number in range(100)}  # darktable's
-    jsons = googles(stem, ending) & there.keys()
-    while not jsons and "-" in stem:  # such as IMG_1-edited(1).jpg
-        stem = re.sub(r"-[^-]*?(\(\d+\))?$", r"\1", stem)
-        jsons = googles(stem, ending, ".heic", ".jpg") & there.keys()
-    found = itertools.chain.from_iterable(there[each] for each in names & there.keys() | jsons)
-    return sorted(each for each in found if each != path and os.path.isfile(each))
 
 
 def googles(stem, *endings):
@@ -2517,7 +2488,12 @@ def checked_arguments(args):
     if args.rotated and args.article:
         stop("--rotated and --article don't go together")
     if args.copy_missing:
-        check_copy_folder(args)
+        real = map(os.path.realpath, (args.copy_missing, args.needles))
+        folder, needles = map(pathlib.Path, real)
+        if folder.is_relative_to(needles) or needles.is_relative_to(folder):
+            asked = f"--copy-missing {args.copy_missing}"
+            stop(f"{asked} must neither lie in the needles nor hold them")
+        folder.mkdir(parents=True, exist_ok=True)
     for root in (*args.haystack, args.needles):
         if not os.path.isdir(root):
             advice = "put a path that has spaces in quotes, no backslash before a quotation mark"
@@ -2527,21 +2503,13 @@ def checked_arguments(args):
     return args
 
 
-def check_copy_folder(args):
-    """Make the folder of --copy-missing; end the run if it lies in the needles, or they in it."""
-    folder, needles = map(pathlib.Path, map(os.path.realpath, (args.copy_missing, args.needles)))
-    if folder.is_relative_to(needles) or needles.is_relative_to(folder):
-        stop(f"--copy-missing {args.copy_missing} must neither lie in the needles nor hold them")
-    folder.mkdir(parents=True, exist_ok=True)
-
-
 def check_report(path):
     """End the run if a report would replace something else. Raises OSError if none can be made."""
     if ending_of(path) not in REPORTS:
         stop(f"--report {path} must end in {', '.join(REPORTS)}")
     if os.path.exists(path) and not (os.path.isfile(path) and is_report(path)):
         stop(f"--report {path} is there already, and is no such report")
-    part = part_of(os.path.realpath(path))
+    part = f"{os.path.realpath(path)}.{os.getpid()}.part"
     open(part, "xb").close()
     os.unlink(part)
 
@@ -2574,9 +2542,7 @@ def tell(line, kind="INFO"):
         print(f"[{kind}] {printable(line)}", file=sys.stderr)
 
 
-def warn(line):
-    """Print what is in doubt or left out, on stderr."""
-    tell(line, "WARN")
+warn = functools.partial(tell, kind="WARN")  # of what is in doubt or left out
 
 
 def tell_some(say, lines, most, what):
@@ -2641,13 +2607,11 @@ if __name__ == "__main__":
     status = 2
     try:
         status = main()
-    except Ended as why:
-        tell(str(why), "ERROR")
     except KeyboardInterrupt:
         status = 130
         tell("interrupted; with --cache the next run goes on", "ERROR")
     except BrokenPipeError:  # whoever read our lines has closed the pipe
         status = 141
-    except OSError as error:  # stdout is full, or no report can be made
-        tell(str(error), "ERROR")
+    except (Ended, OSError) as why:  # the latter if stdout is full, or no report can be made
+        tell(str(why), "ERROR")
     os._exit(status)  # waiting neither for the threads nor for what a full stderr has left

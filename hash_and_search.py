@@ -132,18 +132,17 @@ def main(arguments=None):
 
     info("computing hashes for needles...")
     findings = search(needles.files, haystack, team)
-    directories = by_directory(findings, needles)
+    results = Results(team, haystack, findings, [*library, needles])
 
     info("check the following directories...")
-    for directory in directories:
+    for directory in results.directories:
         if not directory.found:
             info(directory.name)
 
-    results = Results(team, haystack, directories, [*library, needles])
     tell_the_end(results)
     failed = write_reports(results)
     failed |= copy_missing(results)
-    is_lacking = bool(results.all_of(*LACKED) or needles.unlisted or not needles.files)
+    is_lacking = bool(results.lacked or needles.unlisted or not needles.files)
     return 2 if failed else int(args.exit_code and is_lacking)
 
 
@@ -1861,22 +1860,20 @@ class Directory:
         self.summary = numbers if findings else "cannot be listed"
 
 
-def by_directory(findings, needles):
-    """Return the findings as sorted Directories, with those of the folders that can't be listed."""
-    folders = {path: [] for path in needles.unlisted}
-    for finding in findings:
-        folders.setdefault(os.path.dirname(finding.path), []).append(finding)
-    names = sorted((needles.name_of(path), path) for path in folders)  # two may have one name
-    return [Directory(name, path, folders[path]) for name, path in names]
-
-
 class Results:
     """What a run came to, and what is asked of it."""
 
-    def __init__(self, team, haystack, directories, listings):
+    def __init__(self, team, haystack, findings, listings):
         self.team, self.args, self.haystack = team, team.args, haystack
-        self.directories, self.needles = directories, listings[-1]
-        self.worst_first = sorted(directories, key=lambda each: -each.lacking)
+        self.needles = listings[-1]
+        folders = {path: [] for path in self.needles.unlisted}
+        for finding in findings:
+            folders.setdefault(os.path.dirname(finding.path), []).append(finding)
+        names = sorted((self.needles.name_of(path), path) for path in folders)  # may be equal
+        self.directories = [Directory(name, path, folders[path]) for name, path in names]
+        self.worst_first = sorted(self.directories, key=lambda each: -each.lacking)
+        self.findings = [each for directory in self.directories for each in directory.findings]
+        self.lacked = [each for each in self.findings if each.status in LACKED]
         self.left_out = [
             Finding(path, left_out=why, bytes=size_of(path))
             for listing in listings
@@ -1887,64 +1884,53 @@ class Results:
             problem = f"in the library: {problem}"
             self.left_out.append(Finding(path, problem=problem, bytes=size_of(path)))
 
-    def all_of(self, *statuses):
-        """Return the findings that have one of some statuses, or all of them."""
-        findings = itertools.chain(*(directory.findings for directory in self.directories))
-        return [finding for finding in findings if not statuses or finding.status in statuses]
+    def in_numbers(self):
+        """Say how many needles have each status, and how large and old the missing ones are."""
+        counts = collections.Counter(finding.status for finding in self.findings)
+        text = f"{counts.total():,} photographs and videos: {counts['found']:,} found"
+        text += f", {counts['missing']:,} missing"
+        if missing := [each for each in self.lacked if each.status == "missing"]:
+            years = sorted(dated(finding.time)[:4] or "?" for finding in missing)
+            span = " to ".join(sorted({years[0], years[-1]}))
+            text += f" ({in_bytes(sum(finding.bytes for finding in missing))}, {span})"
+        text += f", {counts['better']:,} better here" if counts["better"] else ""
+        return text + (f", {counts['unreadable']:,} unreadable" if counts["unreadable"] else "")
+
+    def left_out_in_numbers(self):
+        """Say how much is left out, by reason."""
+        whys = (each.left_out or "unreadable in the library" for each in self.left_out)
+        counts = collections.Counter(re.split("[,:]", why)[0] for why in whys).most_common()
+        return "left out: " + ", ".join(f"{why} ({count:,})" for why, count in counts)
 
 
 def tell_the_end(results):
     """Say on stderr what became of the needles, and what to do next."""
-    args, needles, damaged = results.args, results.all_of(), len(results.haystack.unreadable)
+    args, needles, damaged = results.args, results.findings, len(results.haystack.unreadable)
     searched = f"{len(results.haystack.all):,} photographs and videos"
     searched += f", {damaged:,} of them unreadable" if damaged else ""
     tell(f"{args.needles} against the library {', '.join(args.haystack)} ({searched}):")
-    tell(in_numbers(results))
+    tell(results.in_numbers())
     if compared := sum(bool(finding.only_bytes) for finding in needles):
         tell(f"{compared:,} not found could only be compared by their bytes, such as videos")
     if results.left_out:
-        tell(left_out_in_numbers(results))
-    if lacking := [each for each in results.worst_first if each.lacking]:
-        tell_what_is_lacking(lacking, args)
-    elif needles:
+        tell(results.left_out_in_numbers())
+    lacking = [each for each in results.worst_first if each.lacking]
+    if not lacking and needles:
         tell("the library lacks nothing of what was searched")
-
-
-def tell_what_is_lacking(directories, args):
-    besides = sum(each.found > 0 for each in directories)
+    if not lacking:
+        return
+    besides = sum(each.found > 0 for each in lacking)
     which = f"{besides:,} of them besides those above"
-    if besides == len(directories):
+    if besides == len(lacking):
         which = "no folder is lacking as a whole"
-    hold = "folder holds" if len(directories) == 1 else "folders hold"
-    tell(f"{len(directories):,} {hold} what the library lacks, {which}:")
-    lines = [f"  {each.summary}: {each.name}" for each in directories]
-    report = (args.report or ["--report page.html"])[0]
-    tell_some(tell, lines, SHOWN, f"; {report} shows all")
+    hold = "folder holds" if len(lacking) == 1 else "folders hold"
+    tell(f"{len(lacking):,} {hold} what the library lacks, {which}:")
+    lines = [f"  {each.summary}: {each.name}" for each in lacking]
+    tell_some(tell, lines, SHOWN, f"; {[*args.report, '--report page.html'][0]} shows all")
     hints = [] if args.report else ["--report page.html shows them"]
     hints += [] if args.copy_missing else ["--copy-missing FOLDER copies what is lacking"]
     if hints:
         tell(", ".join(hints))
-
-
-def in_numbers(results):
-    """Say how many needles have each status, and how large and old the missing ones are."""
-    counts = collections.Counter(finding.status for finding in results.all_of())
-    text = f"{counts.total():,} photographs and videos: {counts['found']:,} found"
-    text += f", {counts['missing']:,} missing"
-    if missing := results.all_of("missing"):
-        years = sorted(dated(finding.time)[:4] or "?" for finding in missing)
-        span = " to ".join(sorted({years[0], years[-1]}))
-        text += f" ({in_bytes(sum(finding.bytes for finding in missing))}, {span})"
-    for status, words in {"better": "better here", "unreadable": "unreadable"}.items():
-        text += f", {counts[status]:,} {words}" if counts[status] else ""
-    return text
-
-
-def left_out_in_numbers(results):
-    """Say how much is left out, by reason."""
-    reasons = (each.left_out or "unreadable in the library" for each in results.left_out)
-    counts = collections.Counter(re.split("[,:]", why)[0] for why in reasons).most_common()
-    return "left out: " + ", ".join(f"{why} ({count:,})" for why, count in counts)
 
 
 def dated(seconds):
@@ -1964,7 +1950,7 @@ def in_bytes(count):
 
 def text_report(results):
     """The needles that the library lacks, one path a line; a line break in it as \\n or \\r."""
-    names = (each.path.replace("\n", r"\n") for each in results.all_of(*LACKED))
+    names = (each.path.replace("\n", r"\n") for each in results.lacked)
     lines = (name.replace("\r", r"\r") + "\n" for name in names)
     # To rsync a line that begins with # or ; is a comment, to many one with - an option.
     return os.fsencode("".join(re.sub("^(?=[#;-])", "./", line) for line in lines))
@@ -2002,42 +1988,38 @@ def words_for(finding):
 
 def page_report(results):
     """A page to look at, which stands alone: small pictures of all but what is found are in it."""
-    page, args, totals = Page(results), results.args, f"{in_numbers(results)}."
-    if (hidden := len(results.all_of("found")) - FOUND_SHOWN) > 0:
+    page, args, totals = Page(results), results.args, f"{results.in_numbers()}."
+    if (hidden := len(results.findings) - len(results.lacked) - FOUND_SHOWN) > 0:
         totals += f" {hidden:,} more that are found stand in a table only (--report table.csv)."
-    sideways = sum(finding.turn > 0 for finding in results.all_of("missing"))
+    sideways = sum(finding.turn > 0 for finding in results.lacked)
     if sideways and not args.rotated:
         totals += f" {sideways:,} look like turned or mirrored copies; "
         totals += "<kbd>--rotated</kbd> finds those."
+    places = collections.Counter(
+        (each.left_out == OTHER, f"{os.path.dirname(each.path)}: {each.left_out or each.problem}")
+        for each in results.left_out
+    )
+    every = [f"<li>{escaped(place)} ({count:,})" for (_, place), count in sorted(places.items())]
+    lines = []
+    tell_some(lines.append, every, LEFT_OUT_SHOWN, "; --report table.csv shows all")
+    box = f"<div class=box>{results.left_out_in_numbers()}<ol>{''.join(lines)}</ol></div>"
     folders = [page.folder(*each) for each in enumerate(results.worst_first)]
     return PAGE.substitute(
         title=f"What {escaped(args.needles)} holds that {escaped(', '.join(args.haystack))} lacks",
         made=dated(time.time()),
         call=escaped(subprocess.list2cmdline([os.path.basename(sys.argv[0]), *sys.argv[1:]])),
         totals=totals,
-        left_out=left_out_box(results),
+        left_out=box if lines else "",
         index="".join(row for row, _ in folders),
         sections="".join(section for _, section in folders),
     ).encode()
-
-
-def left_out_box(results):
-    """A box that says what is not searched, and where; nothing if there is none."""
-    places, lines = collections.Counter(), []
-    for each in results.left_out:
-        place = f"{os.path.dirname(each.path)}: {each.left_out or each.problem}"
-        places[each.left_out == OTHER, place] += 1  # those last
-    every = [f"<li>{escaped(place)} ({count:,})" for (_, place), count in sorted(places.items())]
-    tell_some(lines.append, every, LEFT_OUT_SHOWN, "; --report table.csv shows all")
-    box = f"<div class=box>{left_out_in_numbers(results)}<ol>{''.join(lines)}</ol></div>"
-    return box if lines else ""
 
 
 class Page:
     """The small pictures of a page, and how many of what is found it has room for."""
 
     def __init__(self, results):
-        lacked, team, self.room = results.all_of(*LACKED), results.team, FOUND_SHOWN
+        lacked, team, self.room = results.lacked, results.team, FOUND_SHOWN
         files = {path for each in lacked for path in (each.path, each.match, each.lookalike)}
         files = sorted(files - {""})
         pictures = progress(team.map(team.picture, files), len(files), "pictures for the page")
@@ -2199,7 +2181,7 @@ class Copies:
         cached = map(functools.cache, (warn, self.shown, self.place, self.names_in))
         self.warn_once, self.shown, self.place, self.names_in = cached
         twins = collections.defaultdict(list)
-        for path, twin in sorted((each.path, each.twin) for each in results.all_of(*LACKED)):
+        for path, twin in sorted((each.path, each.twin) for each in results.lacked):
             # What is empty, or no file, is not wanted; what has vanished is, and fails.
             if size_of(path) or not os.path.lexists(path):
                 twins[min(path, twin or path)].append(path)

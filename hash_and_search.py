@@ -139,8 +139,8 @@ def main(arguments=None):
         if not directory.found:
             info(directory.name)
 
-    tell_the_end(results)
-    failed = write_reports(results)
+    results.tell_the_end()
+    failed = results.write_reports()
     failed |= copy_missing(results)
     is_lacking = bool(results.lacked or needles.unlisted or not needles.files)
     return 2 if failed else int(args.exit_code and is_lacking)
@@ -1902,35 +1902,78 @@ class Results:
         counts = collections.Counter(re.split("[,:]", why)[0] for why in whys).most_common()
         return "left out: " + ", ".join(f"{why} ({count:,})" for why, count in counts)
 
+    def tell_the_end(self):
+        """Say on stderr what became of the needles, and what to do next."""
+        args, needles, damaged = self.args, self.findings, len(self.haystack.unreadable)
+        searched = f"{len(self.haystack.all):,} photographs and videos"
+        searched += f", {damaged:,} of them unreadable" if damaged else ""
+        tell(f"{args.needles} against the library {', '.join(args.haystack)} ({searched}):")
+        tell(self.in_numbers())
+        if compared := sum(bool(finding.only_bytes) for finding in needles):
+            tell(f"{compared:,} not found could only be compared by their bytes, such as videos")
+        if self.left_out:
+            tell(self.left_out_in_numbers())
+        lacking = [each for each in self.worst_first if each.lacking]
+        if not lacking and needles:
+            tell("the library lacks nothing of what was searched")
+        if not lacking:
+            return
+        besides = sum(each.found > 0 for each in lacking)
+        which = f"{besides:,} of them besides those above"
+        if besides == len(lacking):
+            which = "no folder is lacking as a whole"
+        hold = "folder holds" if len(lacking) == 1 else "folders hold"
+        tell(f"{len(lacking):,} {hold} what the library lacks, {which}:")
+        lines = [f"  {each.summary}: {each.name}" for each in lacking]
+        tell_some(tell, lines, SHOWN, f"; {[*args.report, '--report page.html'][0]} shows all")
+        hints = [] if args.report else ["--report page.html shows them"]
+        hints += [] if args.copy_missing else ["--copy-missing FOLDER copies what is lacking"]
+        if hints:
+            tell(", ".join(hints))
 
-def tell_the_end(results):
-    """Say on stderr what became of the needles, and what to do next."""
-    args, needles, damaged = results.args, results.findings, len(results.haystack.unreadable)
-    searched = f"{len(results.haystack.all):,} photographs and videos"
-    searched += f", {damaged:,} of them unreadable" if damaged else ""
-    tell(f"{args.needles} against the library {', '.join(args.haystack)} ({searched}):")
-    tell(results.in_numbers())
-    if compared := sum(bool(finding.only_bytes) for finding in needles):
-        tell(f"{compared:,} not found could only be compared by their bytes, such as videos")
-    if results.left_out:
-        tell(results.left_out_in_numbers())
-    lacking = [each for each in results.worst_first if each.lacking]
-    if not lacking and needles:
-        tell("the library lacks nothing of what was searched")
-    if not lacking:
-        return
-    besides = sum(each.found > 0 for each in lacking)
-    which = f"{besides:,} of them besides those above"
-    if besides == len(lacking):
-        which = "no folder is lacking as a whole"
-    hold = "folder holds" if len(lacking) == 1 else "folders hold"
-    tell(f"{len(lacking):,} {hold} what the library lacks, {which}:")
-    lines = [f"  {each.summary}: {each.name}" for each in lacking]
-    tell_some(tell, lines, SHOWN, f"; {[*args.report, '--report page.html'][0]} shows all")
-    hints = [] if args.report else ["--report page.html shows them"]
-    hints += [] if args.copy_missing else ["--copy-missing FOLDER copies what is lacking"]
-    if hints:
-        tell(", ".join(hints))
+    def text_report(self):
+        """The needles that the library lacks, one path a line; a line break in it as \\n or \\r."""
+        names = (each.path.replace("\n", r"\n") for each in self.lacked)
+        lines = (name.replace("\r", r"\r") + "\n" for name in names)
+        # To rsync a line that begins with # or ; is a comment, to many one with - an option.
+        return os.fsencode("".join(re.sub("^(?=[#;-])", "./", line) for line in lines))
+
+    def table_report(self):
+        """Each needle as a row of CSV, with the mark that Excel wants before anything but ASCII."""
+        table = io.StringIO()
+        rows = csv.writer(table)
+        columns = "status distance match pixels match_pixels lookalike reason bytes modified"
+        rows.writerow(["needle", "directory", *columns.split()])
+        every = [(each.name, finding) for each in self.directories for finding in each.findings]
+        every += [(os.path.dirname(finding.path), finding) for finding in self.left_out]
+        for name, each in every:
+            both = ("x".join(map(str, filter(None, size))) for size in (each.size, each.match_size))
+            bits = "" if each.bits is None else each.bits
+            found = each.path, name, each.status, bits, each.match, *both, each.lookalike
+            cells = map(str, (*found, words_for(each), each.bytes, dated(each.time)))
+            # A spreadsheet would take a text that begins so for a formula.
+            rows.writerow(re.sub("^(?=[=+@\t-])", "'", cell) for cell in cells)
+        text = table.getvalue()
+        return (b"" if text.isascii() else b"\xef\xbb\xbf") + os.fsencode(text)
+
+    def write_reports(self):
+        """Write each report, as a new file and whole or not at all; return whether one can't be."""
+        failed = False
+        for path in self.args.report:
+            target = os.path.realpath(path)
+            part = f"{target}.{os.getpid()}.part"
+            try:
+                content = REPORTS[ending_of(path)](self)
+                with open(part, "xb") as file:
+                    file.write(content)
+                os.replace(part, target)
+            except OSError as error:
+                failed = True
+                tell(f"cannot write {path}: {error.strerror or error}", "ERROR")
+            finally:
+                with contextlib.suppress(OSError):
+                    os.unlink(part)
+        return failed
 
 
 def dated(seconds):
@@ -1948,33 +1991,6 @@ def in_bytes(count):
     return f"{count:.{int(unit != 'bytes' and count < 10)}f} {unit}"
 
 
-def text_report(results):
-    """The needles that the library lacks, one path a line; a line break in it as \\n or \\r."""
-    names = (each.path.replace("\n", r"\n") for each in results.lacked)
-    lines = (name.replace("\r", r"\r") + "\n" for name in names)
-    # To rsync a line that begins with # or ; is a comment, to many one with - an option.
-    return os.fsencode("".join(re.sub("^(?=[#;-])", "./", line) for line in lines))
-
-
-def table_report(results):
-    """Every needle as a row of CSV, with the mark that Excel wants before anything but ASCII."""
-    table = io.StringIO()
-    rows = csv.writer(table)
-    columns = "status distance match pixels match_pixels lookalike reason bytes modified"
-    rows.writerow(["needle", "directory", *columns.split()])
-    every = [(each.name, finding) for each in results.directories for finding in each.findings]
-    every += [(os.path.dirname(finding.path), finding) for finding in results.left_out]
-    for name, each in every:
-        sizes = ("x".join(map(str, filter(None, size))) for size in (each.size, each.match_size))
-        bits = "" if each.bits is None else each.bits
-        found = each.path, name, each.status, bits, each.match, *sizes, each.lookalike
-        cells = map(str, (*found, words_for(each), each.bytes, dated(each.time)))
-        # A spreadsheet would take a text that begins so for a formula.
-        rows.writerow(re.sub("^(?=[=+@\t-])", "'", cell) for cell in cells)
-    text = table.getvalue()
-    return (b"" if text.isascii() else b"\xef\xbb\xbf") + os.fsencode(text)
-
-
 def words_for(finding):
     """Say why a needle is lacking, and what else is to be said of it; or nothing."""
     if finding.lacks and finding.status == "missing":
@@ -1986,44 +2002,47 @@ def words_for(finding):
     return finding.problem or finding.only_bytes or finding.left_out
 
 
-def page_report(results):
-    """A page to look at, which stands alone: small pictures of all but what is found are in it."""
-    page, args, totals = Page(results), results.args, f"{results.in_numbers()}."
-    if (hidden := len(results.findings) - len(results.lacked) - FOUND_SHOWN) > 0:
-        totals += f" {hidden:,} more that are found stand in a table only (--report table.csv)."
-    sideways = sum(finding.turn > 0 for finding in results.lacked)
-    if sideways and not args.rotated:
-        totals += f" {sideways:,} look like turned or mirrored copies; "
-        totals += "<kbd>--rotated</kbd> finds those."
-    places = collections.Counter(
-        (each.left_out == OTHER, f"{os.path.dirname(each.path)}: {each.left_out or each.problem}")
-        for each in results.left_out
-    )
-    every = [f"<li>{escaped(place)} ({count:,})" for (_, place), count in sorted(places.items())]
-    lines = []
-    tell_some(lines.append, every, LEFT_OUT_SHOWN, "; --report table.csv shows all")
-    box = f"<div class=box>{results.left_out_in_numbers()}<ol>{''.join(lines)}</ol></div>"
-    folders = [page.folder(*each) for each in enumerate(results.worst_first)]
-    return PAGE.substitute(
-        title=f"What {escaped(args.needles)} holds that {escaped(', '.join(args.haystack))} lacks",
-        made=dated(time.time()),
-        call=escaped(subprocess.list2cmdline([os.path.basename(sys.argv[0]), *sys.argv[1:]])),
-        totals=totals,
-        left_out=box if lines else "",
-        index="".join(row for row, _ in folders),
-        sections="".join(section for _, section in folders),
-    ).encode()
-
-
 class Page:
-    """The small pictures of a page, and how many of what is found it has room for."""
+    """A page to look at, which stands alone: small pictures of all but what is found are in it."""
 
     def __init__(self, results):
-        lacked, team, self.room = results.lacked, results.team, FOUND_SHOWN
+        self.results, self.room = results, FOUND_SHOWN  # for so many of what is found
+        lacked, team = results.lacked, results.team
         files = {path for each in lacked for path in (each.path, each.match, each.lookalike)}
         files = sorted(files - {""})
         pictures = progress(team.map(team.picture, files), len(files), "pictures for the page")
         self.pictures = dict(zip(files, pictures, strict=True))  # "" where there is none to see
+
+    def content(self):
+        results, args = self.results, self.results.args
+        folders = [self.folder(*each) for each in enumerate(results.worst_first)]
+        totals = f"{results.in_numbers()}."
+        if (hidden := len(results.findings) - len(results.lacked) - FOUND_SHOWN) > 0:
+            totals += f" {hidden:,} more that are found stand in a table only (--report table.csv)."
+        sideways = sum(finding.turn > 0 for finding in results.lacked)
+        if sideways and not args.rotated:
+            totals += f" {sideways:,} look like turned or mirrored copies; "
+            totals += "<kbd>--rotated</kbd> finds those."
+        library = escaped(", ".join(args.haystack))
+        return PAGE.substitute(
+            title=f"What {escaped(args.needles)} holds that {library} lacks",
+            made=dated(time.time()),
+            call=escaped(subprocess.list2cmdline([os.path.basename(sys.argv[0]), *sys.argv[1:]])),
+            totals=totals,
+            left_out=self.left_out_box() if results.left_out else "",
+            index="".join(row for row, _ in folders),
+            sections="".join(section for _, section in folders),
+        ).encode()
+
+    def left_out_box(self):
+        """A box that says what is not searched, and where; other files come last."""
+        places, lines = collections.Counter(), []
+        for each in self.results.left_out:
+            place = f"{os.path.dirname(each.path)}: {each.left_out or each.problem}"
+            places[each.left_out == OTHER, place] += 1
+        every = [f"<li>{escaped(key[1])} ({places[key]:,})" for key in sorted(places)]
+        tell_some(lines.append, every, LEFT_OUT_SHOWN, "; --report table.csv shows all")
+        return f"<div class=box>{self.results.left_out_in_numbers()}<ol>{''.join(lines)}</ol></div>"
 
     def folder(self, number, directory):
         """One folder's row, and its section: what is missing first, what is found folded."""
@@ -2094,27 +2113,11 @@ def picture_of(path):
     return f"data:image/jpeg;base64,{data.decode()}"
 
 
-def write_reports(results):
-    """Write each report, as a new file and whole or not at all; return whether one can't be."""
-    failed = False
-    for path in results.args.report:
-        target = os.path.realpath(path)
-        part = f"{target}.{os.getpid()}.part"
-        try:
-            content = REPORTS[ending_of(path)](results)
-            with open(part, "xb") as file:
-                file.write(content)
-            os.replace(part, target)
-        except OSError as error:
-            failed = True
-            tell(f"cannot write {path}: {error.strerror or error}", "ERROR")
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(part)
-    return failed
-
-
-REPORTS = {".txt": text_report, ".csv": table_report, ".html": page_report}
+REPORTS = {
+    ".txt": Results.text_report,
+    ".csv": Results.table_report,
+    ".html": lambda results: Page(results).content(),
+}
 PAGE = string.Template("""<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -2252,15 +2255,12 @@ class Copies:
         return source in self.copied
 
     def place(self, folder, name, source=""):
-        """Return the path of a file's copy in a folder, or of a folder; make it if need be.
-
-        A name that is another's gets a number, and one of more than 255 bytes is cut.
-        """
+        """Return the path of a file's copy in a folder, or of a folder; make it if need be."""
         names = self.names_in(folder)
         stem, ending = os.path.splitext(os.path.basename(self.shown(folder, name)))
-        for count in itertools.count(1):
+        for count in itertools.count(1):  # a name that is another's gets a number
             rest = f" ({count}){ending}" if count > 1 else ending
-            while stem and len(os.fsencode(stem + rest)) > 255:
+            while stem and len(os.fsencode(stem + rest)) > 255:  # what disks take
                 stem = stem[:-1]
             path = os.path.join(folder, stem + rest)
             if one_form(path) not in names:
@@ -2301,10 +2301,8 @@ class Copies:
         """Whether a path has a file's bytes, or is a folder, and is no link into the needles."""
         if pathlib.PurePath(os.path.realpath(path)).is_relative_to(self.real_needles):
             return False
-        if not source:
-            return os.path.isdir(path)
         with contextlib.suppress(OSError):  # it gets a number
-            return filecmp.cmp(path, source, shallow=False)
+            return filecmp.cmp(path, source, shallow=False) if source else os.path.isdir(path)
         return False
 
     def make(self, path, source):
@@ -2330,10 +2328,7 @@ class Copies:
                 os.unlink(part)
 
     def tell_all(self, fault=""):
-        """Say what is copied, and why the rest is not; return whether there is a rest.
-
-        Ends the run for a fault of a disk, which other files would meet too.
-        """
+        """Say what is copied, and why the rest is not; return whether any is not. A fault ends it."""
         lines = [f"cannot copy {source}: {why}" for source, why in self.troubles.items()]
         tell_some(warn, lines, SHOWN, " that can't be copied")
         if changed := len(self.changed):

@@ -29,7 +29,7 @@ from conftest import (
     table,
     without_root_powers,
 )
-from hash_and_search import STATUSES, Finding, Listing, Results, Team, page_report
+from hash_and_search import STATUSES, Finding, Listing, Page, Results, Team
 
 linux = sys.platform.startswith("linux")
 COLUMNS = [
@@ -625,7 +625,7 @@ def test_a_page_of_many_needles():
     )
     team, library = Team(args), SimpleNamespace(unreadable=[])
     started = time.monotonic()
-    page = page_report(Results(team, library, findings, [Listing("n", False)])).decode()
+    page = Page(Results(team, library, findings, [Listing("n", False)])).content().decode()
     assert time.monotonic() - started < 20
     assert page.count("<img ") == page.count('loading="lazy"') == 2 * 2000
     assert page.count('<li class="found">') == 2000
@@ -633,7 +633,7 @@ def test_a_page_of_many_needles():
     assert page.count('<a href="#f') == page.count("<section ") == 800
     # what is missing stands on it however much is found
     findings = [*findings[: 41 * 50], Finding("n/z/a.nef", bytes=1)]
-    page = page_report(Results(team, library, findings, [Listing("n", False)])).decode()
+    page = Page(Results(team, library, findings, [Listing("n", False)])).content().decode()
     assert page.count('<li class="missing">') == 1
     assert page.index('<a href="#f0">z<') < page.index('<a href="#f1">0<')
 

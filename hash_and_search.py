@@ -141,7 +141,8 @@ def main(arguments=None):
 
     results.tell_the_end()
     failed = results.write_reports()
-    failed |= copy_missing(results)
+    if args.copy_missing:
+        failed |= Copies(results).copy_all()
     is_lacking = bool(results.lacked or needles.unlisted or not needles.files)
     return 2 if failed else int(args.exit_code and is_lacking)
 
@@ -2096,7 +2097,7 @@ class Page:
 
 def escaped(name):
     """Escape a name for the page; bytes of it that are no text become question marks."""
-    return html.escape(os.fsencode(printable(name)).decode("utf-8", "replace"))
+    return html.escape(os.fsencode(name.translate(CONTROLS)).decode("utf-8", "replace"))
 
 
 def picture_of(path):
@@ -2113,11 +2114,6 @@ def picture_of(path):
     return f"data:image/jpeg;base64,{data.decode()}"
 
 
-REPORTS = {
-    ".txt": Results.text_report,
-    ".csv": Results.table_report,
-    ".html": lambda results: Page(results).content(),
-}
 PAGE = string.Template("""<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -2152,6 +2148,11 @@ before you throw it away.</small></p>
 </main>
 </html>
 """)
+REPORTS = {
+    ".txt": Results.text_report,
+    ".csv": Results.table_report,
+    ".html": lambda results: Page(results).content(),
+}
 
 
 # ---- 7 Copying: Findings -> what the library lacks, copied to a folder -------------------------
@@ -2160,17 +2161,6 @@ SIDECARS = ".xmp .aae .thm .wav .pp3 .dop .yml .yaml .mov".split()  # the last o
 GOOGLES = ".supplemental-metadata"  # and its first letters, then .json
 REFUSED = re.compile(r'[<>:"|?*\\\0-\x1f\x7f\udc80-\udcff]|[. ](?=[. ]*$)')  # of a name
 USELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # is a disk that raises these
-
-
-def copy_missing(results):
-    """Copy what the library lacks; return whether any of it could not be copied."""
-    if not results.args.copy_missing:
-        return False
-    copies = Copies(results)
-    copies.check_room()
-    for twins in progress(copies.wanted, len(copies.wanted), "files copied"):
-        copies.copy_twins(twins)
-    return copies.tell_all()
 
 
 class Copies:
@@ -2197,8 +2187,8 @@ class Copies:
                 folder, name = os.path.split(path)
                 self.beside[folder][name.lower()].append(path)
 
-    def check_room(self):
-        """End the run if the disk has no room for those files of whose names nothing is there."""
+    def copy_all(self):
+        """Copy what is wanted, if the disk has room; return whether any could not be copied."""
         need = 0
         for first, *_ in self.wanted:
             names = pathlib.PurePath(first).relative_to(self.needles).parts
@@ -2208,6 +2198,9 @@ class Copies:
         if need > disk.free and disk.total:  # some disks say that all is 0
             room = f"{in_bytes(need)} needed, {in_bytes(disk.free)} free"
             stop(f"copied nothing to {self.root}: {room}")
+        for twins in progress(self.wanted, len(self.wanted), "files copied"):
+            self.copy_twins(twins)
+        return self.tell_all()
 
     def copy_twins(self, twins):
         """Copy one of some files that have the same bytes, and the sidecars of each."""
@@ -2328,7 +2321,7 @@ class Copies:
                 os.unlink(part)
 
     def tell_all(self, fault=""):
-        """Say what is copied, and why the rest is not; return whether any is not. A fault ends it."""
+        """Say what is copied, and why the rest is not; return whether there is a rest."""
         lines = [f"cannot copy {source}: {why}" for source, why in self.troubles.items()]
         tell_some(warn, lines, SHOWN, " that can't be copied")
         if changed := len(self.changed):
@@ -2402,7 +2395,11 @@ def googles(stem, *endings):
 
 VERSION = "hash_and_search 2026-11-26, Python {}.{}.{}, OpenCV {}, NumPy {}"
 EXAMPLE = "for example: python hash_and_search.py --haystack Pictures --needles backup"
-CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+# {what ends a line or steers a terminal: how it is shown, such as \n or \x1b}
+CONTROLS = {
+    code: chr(code).encode("unicode_escape").decode()
+    for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
+}
 
 
 def parse_arguments(arguments=None):
@@ -2501,22 +2498,17 @@ def is_report(path):
     return not start or start.startswith(begins.encode())
 
 
-def printable(text):
-    """Show control characters, which end lines or steer terminals, as \\n, \\x1b and so on."""
-    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
 def info(line):
     """Print one of the article's lines, on stdout."""
     wipe()
-    print(f"[INFO] {printable(line)}", flush=True)
+    print(f"[INFO] {line.translate(CONTROLS)}", flush=True)
 
 
 def tell(line, kind="INFO"):
     """Print a result on stderr, or nothing if it is full."""
     wipe()
     with contextlib.suppress(OSError):
-        print(f"[{kind}] {printable(line)}", file=sys.stderr)
+        print(f"[{kind}] {line.translate(CONTROLS)}", file=sys.stderr)
 
 
 warn = functools.partial(tell, kind="WARN")  # of what is in doubt or left out

@@ -1845,8 +1845,7 @@ def what_lacks(needle, other):
 BROWSERS_SHOW = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".avif", ".gif")
 LEFT_OUT_SHOWN = 500  # lines of what is left out on the page
 FOUND_SHOWN = 2000  # found ones on the page: a browser opens it within three seconds
-# {what a match lacks: what is said of it}; of all else that it is without its date, and so on
-LACKING = {"pixels": "smaller", "colours": "only in grey"}
+LACKING = {"pixels": "smaller", "colours": "only in grey"}  # {what a match lacks: what is said}
 
 
 class Directory:
@@ -2015,6 +2014,7 @@ class Page:
         self.pictures = dict(zip(files, pictures, strict=True))  # "" where there is none to see
 
     def content(self):
+        """Return the page as bytes."""
         results, args = self.results, self.results.args
         folders = [self.folder(*each) for each in enumerate(results.worst_first)]
         totals = f"{results.in_numbers()}."
@@ -2058,11 +2058,9 @@ class Page:
             lists += f"<ul>{''.join(shown)}</ul></details>"
         path = pathlib.Path(os.path.abspath(directory.path))
         link = f'<a href="{path.as_uri()}"><code>{escaped(str(path))}</code></a>'
-        line = f"<p>{directory.summary}: {link}</p>"
-        return (
-            f'<tr><td><a href="#f{number}">{name}</a><td>{directory.summary}',
-            f'<section id="f{number}"><h2>{name}</h2>\n{line}\n{lists}</section>\n',
-        )
+        head = f"<h2>{name}</h2>\n<p>{directory.summary}: {link}</p>"
+        row = f'<tr><td><a href="#f{number}">{name}</a><td>{directory.summary}'
+        return row, f'<section id="f{number}">{head}\n{lists}</section>\n'
 
     def item(self, finding):
         """A needle, with what is said of it, and beside it its match, or what looks like it."""
@@ -2302,8 +2300,8 @@ class Copies:
         """Make a folder, or copy a file so that it appears whole or not at all. Raises OSError."""
         if not source:
             return os.mkdir(path)
-        part = f"{PART}{time.time():.0f}-{os.urandom(4).hex()}"
-        part = os.path.join(os.path.dirname(path), part)
+        folder, now = os.path.dirname(path), round(time.time())
+        part = os.path.join(folder, f"{PART}{now}-{os.urandom(4).hex()}")
         try:
             with open(part, "xb") as copy:
                 copy.writelines(blocks_of(source))

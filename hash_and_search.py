@@ -1861,7 +1861,7 @@ class Directory:
 
 
 class Results:
-    """What a run came to, and what is asked of it."""
+    """What a run came to, and how it is told and reported."""
 
     def __init__(self, team, haystack, findings, listings):
         self.team, self.args, self.haystack = team, team.args, haystack
@@ -1904,17 +1904,17 @@ class Results:
 
     def tell_the_end(self):
         """Say on stderr what became of the needles, and what to do next."""
-        args, needles, damaged = self.args, self.findings, len(self.haystack.unreadable)
+        args, damaged = self.args, len(self.haystack.unreadable)
         searched = f"{len(self.haystack.all):,} photographs and videos"
         searched += f", {damaged:,} of them unreadable" if damaged else ""
         tell(f"{args.needles} against the library {', '.join(args.haystack)} ({searched}):")
         tell(self.in_numbers())
-        if compared := sum(bool(finding.only_bytes) for finding in needles):
+        if compared := sum(bool(finding.only_bytes) for finding in self.findings):
             tell(f"{compared:,} not found could only be compared by their bytes, such as videos")
         if self.left_out:
             tell(self.left_out_in_numbers())
         lacking = [each for each in self.worst_first if each.lacking]
-        if not lacking and needles:
+        if not lacking and self.findings:
             tell("the library lacks nothing of what was searched")
         if not lacking:
             return

@@ -133,18 +133,18 @@ def main(arguments=None):
 
     info("computing hashes for needles...")
     findings = search(needles.files, haystack, team)
-    directories = by_directory(findings, needles)
+    results = Results(team, haystack, findings, [*library, needles])
 
     info("check the following directories...")
-    for directory in directories:
+    for directory in results.directories:
         if not directory.found:
             info(directory.name)
 
-    results = Results(team, haystack, directories, [*library, needles])
-    tell_the_end(results)
-    failed = write_reports(results)
-    failed |= copy_missing(results)
-    is_lacking = bool(results.all_of(*LACKED) or needles.unlisted or not needles.files)
+    results.tell_the_end()
+    failed = results.write_reports()
+    if args.copy_missing:
+        failed |= Copies(results).copy_all()
+    is_lacking = bool(results.lacked or needles.unlisted or not needles.files)
     return 2 if failed else int(args.exit_code and is_lacking)
 
 
@@ -1845,8 +1845,7 @@ def what_lacks(needle, other):
 BROWSERS_SHOW = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".avif", ".gif")
 LEFT_OUT_SHOWN = 500  # lines of what is left out on the page
 FOUND_SHOWN = 2000  # found ones on the page: a browser opens it within three seconds
-# {what a match lacks: what is said of it}; of all else that it is without its date, and so on
-LACKING = {"pixels": "smaller", "colours": "only in grey"}
+LACKING = {"pixels": "smaller", "colours": "only in grey"}  # {what a match lacks: what is said}
 
 
 class Directory:
@@ -1861,22 +1860,20 @@ class Directory:
         self.summary = numbers if findings else "cannot be listed"
 
 
-def by_directory(findings, needles):
-    """Return the findings as sorted Directories, with those of the folders that can't be listed."""
-    folders = {path: [] for path in needles.unlisted}
-    for finding in findings:
-        folders.setdefault(os.path.dirname(finding.path), []).append(finding)
-    names = sorted((needles.name_of(path), path) for path in folders)  # two may have one name
-    return [Directory(name, path, folders[path]) for name, path in names]
-
-
 class Results:
-    """What a run came to, and what is asked of it."""
+    """What a run came to, and how it is told and reported."""
 
-    def __init__(self, team, haystack, directories, listings):
+    def __init__(self, team, haystack, findings, listings):
         self.team, self.args, self.haystack = team, team.args, haystack
-        self.directories, self.needles = directories, listings[-1]
-        self.worst_first = sorted(directories, key=lambda each: -each.lacking)
+        self.needles = listings[-1]
+        folders = {path: [] for path in self.needles.unlisted}
+        for finding in findings:
+            folders.setdefault(os.path.dirname(finding.path), []).append(finding)
+        names = sorted((self.needles.name_of(path), path) for path in folders)  # may be equal
+        self.directories = [Directory(name, path, folders[path]) for name, path in names]
+        self.worst_first = sorted(self.directories, key=lambda each: -each.lacking)
+        self.findings = [each for directory in self.directories for each in directory.findings]
+        self.lacked = [each for each in self.findings if each.status in LACKED]
         self.left_out = [
             Finding(path, left_out=why, bytes=size_of(path))
             for listing in listings
@@ -1887,64 +1884,96 @@ class Results:
             problem = f"in the library: {problem}"
             self.left_out.append(Finding(path, problem=problem, bytes=size_of(path)))
 
-    def all_of(self, *statuses):
-        """Return the findings that have one of some statuses, or all of them."""
-        findings = itertools.chain(*(directory.findings for directory in self.directories))
-        return [finding for finding in findings if not statuses or finding.status in statuses]
+    def in_numbers(self):
+        """Say how many needles have each status, and how large and old the missing ones are."""
+        counts = collections.Counter(finding.status for finding in self.findings)
+        text = f"{counts.total():,} photographs and videos: {counts['found']:,} found"
+        text += f", {counts['missing']:,} missing"
+        if missing := [each for each in self.lacked if each.status == "missing"]:
+            years = sorted(dated(finding.time)[:4] or "?" for finding in missing)
+            span = " to ".join(sorted({years[0], years[-1]}))
+            text += f" ({in_bytes(sum(finding.bytes for finding in missing))}, {span})"
+        text += f", {counts['better']:,} better here" if counts["better"] else ""
+        return text + (f", {counts['unreadable']:,} unreadable" if counts["unreadable"] else "")
 
+    def left_out_in_numbers(self):
+        """Say how much is left out, by reason."""
+        whys = (each.left_out or "unreadable in the library" for each in self.left_out)
+        counts = collections.Counter(re.split("[,:]", why)[0] for why in whys).most_common()
+        return "left out: " + ", ".join(f"{why} ({count:,})" for why, count in counts)
 
-def tell_the_end(results):
-    """Say on stderr what became of the needles, and what to do next."""
-    args, needles, damaged = results.args, results.all_of(), len(results.haystack.unreadable)
-    searched = f"{len(results.haystack.all):,} photographs and videos"
-    searched += f", {damaged:,} of them unreadable" if damaged else ""
-    tell(f"{args.needles} against the library {', '.join(args.haystack)} ({searched}):")
-    tell(in_numbers(results))
-    if compared := sum(bool(finding.only_bytes) for finding in needles):
-        tell(f"{compared:,} not found could only be compared by their bytes, such as videos")
-    if results.left_out:
-        tell(left_out_in_numbers(results))
-    if lacking := [each for each in results.worst_first if each.lacking]:
-        tell_what_is_lacking(lacking, args)
-    elif needles:
-        tell("the library lacks nothing of what was searched")
+    def tell_the_end(self):
+        """Say on stderr what became of the needles, and what to do next."""
+        args, damaged = self.args, len(self.haystack.unreadable)
+        searched = f"{len(self.haystack.all):,} photographs and videos"
+        searched += f", {damaged:,} of them unreadable" if damaged else ""
+        tell(f"{args.needles} against the library {', '.join(args.haystack)} ({searched}):")
+        tell(self.in_numbers())
+        if compared := sum(bool(finding.only_bytes) for finding in self.findings):
+            tell(f"{compared:,} not found could only be compared by their bytes, such as videos")
+        if self.left_out:
+            tell(self.left_out_in_numbers())
+        lacking = [each for each in self.worst_first if each.lacking]
+        if not lacking and self.findings:
+            tell("the library lacks nothing of what was searched")
+        if not lacking:
+            return
+        besides = sum(each.found > 0 for each in lacking)
+        which = f"{besides:,} of them besides those above"
+        if besides == len(lacking):
+            which = "no folder is lacking as a whole"
+        hold = "folder holds" if len(lacking) == 1 else "folders hold"
+        tell(f"{len(lacking):,} {hold} what the library lacks, {which}:")
+        lines = [f"  {each.summary}: {each.name}" for each in lacking]
+        tell_some(tell, lines, SHOWN, f"; {[*args.report, '--report page.html'][0]} shows all")
+        hints = [] if args.report else ["--report page.html shows them"]
+        hints += [] if args.copy_missing else ["--copy-missing FOLDER copies what is lacking"]
+        if hints:
+            tell(", ".join(hints))
 
+    def text_report(self):
+        """The needles that the library lacks, one path a line; a line break in it as \\n or \\r."""
+        names = (each.path.replace("\n", r"\n") for each in self.lacked)
+        lines = (name.replace("\r", r"\r") + "\n" for name in names)
+        # To rsync a line that begins with # or ; is a comment, to many one with - an option.
+        return os.fsencode("".join(re.sub("^(?=[#;-])", "./", line) for line in lines))
 
-def tell_what_is_lacking(directories, args):
-    besides = sum(each.found > 0 for each in directories)
-    which = f"{besides:,} of them besides those above"
-    if besides == len(directories):
-        which = "no folder is lacking as a whole"
-    hold = "folder holds" if len(directories) == 1 else "folders hold"
-    tell(f"{len(directories):,} {hold} what the library lacks, {which}:")
-    lines = [f"  {each.summary}: {each.name}" for each in directories]
-    report = (args.report or ["--report page.html"])[0]
-    tell_some(tell, lines, SHOWN, f"; {report} shows all")
-    hints = [] if args.report else ["--report page.html shows them"]
-    hints += [] if args.copy_missing else ["--copy-missing FOLDER copies what is lacking"]
-    if hints:
-        tell(", ".join(hints))
+    def table_report(self):
+        """Each needle as a row of CSV, with the mark that Excel wants before anything but ASCII."""
+        table = io.StringIO()
+        rows = csv.writer(table)
+        columns = "status distance match pixels match_pixels lookalike reason bytes modified"
+        rows.writerow(["needle", "directory", *columns.split()])
+        every = [(each.name, finding) for each in self.directories for finding in each.findings]
+        every += [(os.path.dirname(finding.path), finding) for finding in self.left_out]
+        for name, each in every:
+            both = ("x".join(map(str, filter(None, size))) for size in (each.size, each.match_size))
+            bits = "" if each.bits is None else each.bits
+            found = each.path, name, each.status, bits, each.match, *both, each.lookalike
+            cells = map(str, (*found, words_for(each), each.bytes, dated(each.time)))
+            # A spreadsheet would take a text that begins so for a formula.
+            rows.writerow(re.sub("^(?=[=+@\t-])", "'", cell) for cell in cells)
+        text = table.getvalue()
+        return (b"" if text.isascii() else b"\xef\xbb\xbf") + os.fsencode(text)
 
-
-def in_numbers(results):
-    """Say how many needles have each status, and how large and old the missing ones are."""
-    counts = collections.Counter(finding.status for finding in results.all_of())
-    text = f"{counts.total():,} photographs and videos: {counts['found']:,} found"
-    text += f", {counts['missing']:,} missing"
-    if missing := results.all_of("missing"):
-        years = sorted(dated(finding.time)[:4] or "?" for finding in missing)
-        span = " to ".join(sorted({years[0], years[-1]}))
-        text += f" ({in_bytes(sum(finding.bytes for finding in missing))}, {span})"
-    for status, words in {"better": "better here", "unreadable": "unreadable"}.items():
-        text += f", {counts[status]:,} {words}" if counts[status] else ""
-    return text
-
-
-def left_out_in_numbers(results):
-    """Say how much is left out, by reason."""
-    reasons = (each.left_out or "unreadable in the library" for each in results.left_out)
-    counts = collections.Counter(re.split("[,:]", why)[0] for why in reasons).most_common()
-    return "left out: " + ", ".join(f"{why} ({count:,})" for why, count in counts)
+    def write_reports(self):
+        """Write each report, as a new file and whole or not at all; return whether one can't be."""
+        failed = False
+        for path in self.args.report:
+            target = os.path.realpath(path)
+            part = f"{target}.{os.getpid()}.part"
+            try:
+                content = REPORTS[ending_of(path)](self)
+                with open(part, "xb") as file:
+                    file.write(content)
+                os.replace(part, target)
+            except OSError as error:
+                failed = True
+                tell(f"cannot write {path}: {error.strerror or error}", "ERROR")
+            finally:
+                with contextlib.suppress(OSError):
+                    os.unlink(part)
+        return failed
 
 
 def dated(seconds):
@@ -1962,33 +1991,6 @@ def in_bytes(count):
     return f"{count:.{int(unit != 'bytes' and count < 10)}f} {unit}"
 
 
-def text_report(results):
-    """The needles that the library lacks, one path a line; a line break in it as \\n or \\r."""
-    names = (each.path.replace("\n", r"\n") for each in results.all_of(*LACKED))
-    lines = (name.replace("\r", r"\r") + "\n" for name in names)
-    # To rsync a line that begins with # or ; is a comment, to many one with - an option.
-    return os.fsencode("".join(re.sub("^(?=[#;-])", "./", line) for line in lines))
-
-
-def table_report(results):
-    """Every needle as a row of CSV, with the mark that Excel wants before anything but ASCII."""
-    table = io.StringIO()
-    rows = csv.writer(table)
-    columns = "status distance match pixels match_pixels lookalike reason bytes modified"
-    rows.writerow(["needle", "directory", *columns.split()])
-    every = [(each.name, finding) for each in results.directories for finding in each.findings]
-    every += [(os.path.dirname(finding.path), finding) for finding in results.left_out]
-    for name, each in every:
-        sizes = ("x".join(map(str, filter(None, size))) for size in (each.size, each.match_size))
-        bits = "" if each.bits is None else each.bits
-        found = each.path, name, each.status, bits, each.match, *sizes, each.lookalike
-        cells = map(str, (*found, words_for(each), each.bytes, dated(each.time)))
-        # A spreadsheet would take a text that begins so for a formula.
-        rows.writerow(re.sub("^(?=[=+@\t-])", "'", cell) for cell in cells)
-    text = table.getvalue()
-    return (b"" if text.isascii() else b"\xef\xbb\xbf") + os.fsencode(text)
-
-
 def words_for(finding):
     """Say why a needle is lacking, and what else is to be said of it; or nothing."""
     if finding.lacks and finding.status == "missing":
@@ -2000,48 +2002,48 @@ def words_for(finding):
     return finding.problem or finding.only_bytes or finding.left_out
 
 
-def page_report(results):
-    """A page to look at, which stands alone: small pictures of all but what is found are in it."""
-    page, args, totals = Page(results), results.args, f"{in_numbers(results)}."
-    if (hidden := len(results.all_of("found")) - FOUND_SHOWN) > 0:
-        totals += f" {hidden:,} more that are found stand in a table only (--report table.csv)."
-    sideways = sum(finding.turn > 0 for finding in results.all_of("missing"))
-    if sideways and not args.rotated:
-        totals += f" {sideways:,} look like turned or mirrored copies; "
-        totals += "<kbd>--rotated</kbd> finds those."
-    folders = [page.folder(*each) for each in enumerate(results.worst_first)]
-    return PAGE.substitute(
-        title=f"What {escaped(args.needles)} holds that {escaped(', '.join(args.haystack))} lacks",
-        made=dated(time.time()),
-        call=escaped(subprocess.list2cmdline([os.path.basename(sys.argv[0]), *sys.argv[1:]])),
-        totals=totals,
-        left_out=left_out_box(results),
-        index="".join(row for row, _ in folders),
-        sections="".join(section for _, section in folders),
-    ).encode()
-
-
-def left_out_box(results):
-    """A box that says what is not searched, and where; nothing if there is none."""
-    places, lines = collections.Counter(), []
-    for each in results.left_out:
-        place = f"{os.path.dirname(each.path)}: {each.left_out or each.problem}"
-        places[each.left_out == OTHER, place] += 1  # those last
-    every = [f"<li>{escaped(place)} ({count:,})" for (_, place), count in sorted(places.items())]
-    tell_some(lines.append, every, LEFT_OUT_SHOWN, "; --report table.csv shows all")
-    box = f"<div class=box>{left_out_in_numbers(results)}<ol>{''.join(lines)}</ol></div>"
-    return box if lines else ""
-
-
 class Page:
-    """The small pictures of a page, and how many of what is found it has room for."""
+    """A page to look at, which stands alone: small pictures of all but what is found are in it."""
 
     def __init__(self, results):
-        lacked, team, self.room = results.all_of(*LACKED), results.team, FOUND_SHOWN
+        self.results, self.room = results, FOUND_SHOWN  # for so many of what is found
+        lacked, team = results.lacked, results.team
         files = {path for each in lacked for path in (each.path, each.match, each.lookalike)}
         files = sorted(files - {""})
         pictures = progress(team.map(team.picture, files), len(files), "pictures for the page")
         self.pictures = dict(zip(files, pictures, strict=True))  # "" where there is none to see
+
+    def content(self):
+        """Return the page as bytes."""
+        results, args = self.results, self.results.args
+        folders = [self.folder(*each) for each in enumerate(results.worst_first)]
+        totals = f"{results.in_numbers()}."
+        if (hidden := len(results.findings) - len(results.lacked) - FOUND_SHOWN) > 0:
+            totals += f" {hidden:,} more that are found stand in a table only (--report table.csv)."
+        sideways = sum(finding.turn > 0 for finding in results.lacked)
+        if sideways and not args.rotated:
+            totals += f" {sideways:,} look like turned or mirrored copies; "
+            totals += "<kbd>--rotated</kbd> finds those."
+        library = escaped(", ".join(args.haystack))
+        return PAGE.substitute(
+            title=f"What {escaped(args.needles)} holds that {library} lacks",
+            made=dated(time.time()),
+            call=escaped(subprocess.list2cmdline([os.path.basename(sys.argv[0]), *sys.argv[1:]])),
+            totals=totals,
+            left_out=self.left_out_box() if results.left_out else "",
+            index="".join(row for row, _ in folders),
+            sections="".join(section for _, section in folders),
+        ).encode()
+
+    def left_out_box(self):
+        """A box that says what is not searched, and where; other files come last."""
+        places, lines = collections.Counter(), []
+        for each in self.results.left_out:
+            place = f"{os.path.dirname(each.path)}: {each.left_out or each.problem}"
+            places[each.left_out == OTHER, place] += 1
+        every = [f"<li>{escaped(key[1])} ({places[key]:,})" for key in sorted(places)]
+        tell_some(lines.append, every, LEFT_OUT_SHOWN, "; --report table.csv shows all")
+        return f"<div class=box>{self.results.left_out_in_numbers()}<ol>{''.join(lines)}</ol></div>"
 
     def folder(self, number, directory):
         """One folder's row, and its section: what is missing first, what is found folded."""
@@ -2056,11 +2058,9 @@ class Page:
             lists += f"<ul>{''.join(shown)}</ul></details>"
         path = pathlib.Path(os.path.abspath(directory.path))
         link = f'<a href="{path.as_uri()}"><code>{escaped(str(path))}</code></a>'
-        line = f"<p>{directory.summary}: {link}</p>"
-        return (
-            f'<tr><td><a href="#f{number}">{name}</a><td>{directory.summary}',
-            f'<section id="f{number}"><h2>{name}</h2>\n{line}\n{lists}</section>\n',
-        )
+        head = f"<h2>{name}</h2>\n<p>{directory.summary}: {link}</p>"
+        row = f'<tr><td><a href="#f{number}">{name}</a><td>{directory.summary}'
+        return row, f'<section id="f{number}">{head}\n{lists}</section>\n'
 
     def item(self, finding):
         """A needle, with what is said of it, and beside it its match, or what looks like it."""
@@ -2095,7 +2095,7 @@ class Page:
 
 def escaped(name):
     """Escape a name for the page; bytes of it that are no text become question marks."""
-    return html.escape(os.fsencode(printable(name)).decode("utf-8", "replace"))
+    return html.escape(os.fsencode(name.translate(CONTROLS)).decode("utf-8", "replace"))
 
 
 def picture_of(path):
@@ -2112,30 +2112,6 @@ def picture_of(path):
     return f"data:image/jpeg;base64,{data.decode()}"
 
 
-def write_reports(results):
-    """Write each report, as a new file and whole or not at all; return whether one can't be."""
-    failed = False
-    for path in results.args.report:
-        target = os.path.realpath(path)
-        try:
-            content = REPORTS[ending_of(path)](results)
-            with open(part_of(target), "xb") as file:
-                file.write(content)
-            os.replace(part_of(target), target)
-        except OSError as error:
-            failed = True
-            tell(f"cannot write {path}: {error.strerror or error}", "ERROR")
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(part_of(target))
-    return failed
-
-
-def part_of(path):
-    return f"{path}.{os.getpid()}.part"
-
-
-REPORTS = {".txt": text_report, ".csv": table_report, ".html": page_report}
 PAGE = string.Template("""<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -2170,6 +2146,11 @@ before you throw it away.</small></p>
 </main>
 </html>
 """)
+REPORTS = {
+    ".txt": Results.text_report,
+    ".csv": Results.table_report,
+    ".html": lambda results: Page(results).content(),
+}
 
 
 # ---- 7 Copying: Findings -> what the library lacks, copied to a folder -------------------------
@@ -2180,39 +2161,44 @@ REFUSED = re.compile(r'[<>:"|?*\\\0-\x1f\x7f\udc80-\udcff]|[. ](?=[. ]*$)')  # o
 USELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # is a disk that raises these
 
 
-def copy_missing(results):
-    """Copy what the library lacks; return whether any of it could not be copied."""
-    if not results.args.copy_missing:
-        return False
-    copies = Copies(results)
-    copies.check_room()
-    for twins in progress(copies.wanted, len(copies.wanted), "files copied"):
-        copies.copy_twins(twins)
-    return copies.tell_all()
-
-
 class Copies:
-    """What becomes of the files."""
+    """The folder of --copy-missing, in which nothing is replaced, and what is copied to it."""
 
     def __init__(self, results):
-        self.target = Target(results.args.copy_missing, results.args.needles)
-        self.beside = sidecars_by_folder(results.needles)
+        self.root, self.needles = results.args.copy_missing, results.args.needles
+        self.device, self.real_needles = os.stat(self.root).st_dev, os.path.realpath(self.needles)
         self.copied, self.troubles = {}, {}  # {source: path of its copy}, {source: why not}
+        self.new, self.changed = set(), set()  # paths of copies; names for which others stand
+        cached = map(functools.cache, (warn, self.shown, self.place, self.names_in))
+        self.warn_once, self.shown, self.place, self.names_in = cached
         twins = collections.defaultdict(list)
-        for path, twin in sorted((each.path, each.twin) for each in results.all_of(*LACKED)):
+        for path, twin in sorted((each.path, each.twin) for each in results.lacked):
             # What is empty, or no file, is not wanted; what has vanished is, and fails.
             if size_of(path) or not os.path.lexists(path):
                 twins[min(path, twin or path)].append(path)
         self.wanted = list(twins.values())  # lists of photographs that have the same bytes
+        # {folder: {name in lower case: paths}} of what may be a sidecar
+        self.beside = collections.defaultdict(lambda: collections.defaultdict(list))
+        left_out = (path for path, _ in results.needles.left_out)
+        for path in itertools.chain(results.needles.files, left_out):
+            if ending_of(path) in (*SIDECARS, ".json"):
+                folder, name = os.path.split(path)
+                self.beside[folder][name.lower()].append(path)
 
-    def check_room(self):
-        """End the run if the disk has no room for those files of whose names nothing is there."""
-        firsts = (first for first, *_ in self.wanted)
-        need = sum(size_of(each) for each in firsts if not self.target.has(each))
-        disk = shutil.disk_usage(self.target.root)
+    def copy_all(self):
+        """Copy what is wanted, if the disk has room; return whether any could not be copied."""
+        need = 0
+        for first, *_ in self.wanted:
+            names = pathlib.PurePath(first).relative_to(self.needles).parts
+            if not os.path.lexists(functools.reduce(self.shown, names, self.root)):
+                need += size_of(first)
+        disk = shutil.disk_usage(self.root)
         if need > disk.free and disk.total:  # some disks say that all is 0
             room = f"{in_bytes(need)} needed, {in_bytes(disk.free)} free"
-            stop(f"copied nothing to {self.target.root}: {room}")
+            stop(f"copied nothing to {self.root}: {room}")
+        for twins in progress(self.wanted, len(self.wanted), "files copied"):
+            self.copy_twins(twins)
+        return self.tell_all()
 
     def copy_twins(self, twins):
         """Copy one of some files that have the same bytes, and the sidecars of each."""
@@ -2220,91 +2206,52 @@ class Copies:
             if source in self.copied or self.copy(source, source):  # perhaps as a sidecar
                 break
         for source in twins:
-            folder, (stem, _) = os.path.dirname(source), os.path.splitext(source)
+            stem, _ = os.path.splitext(source)
             name, _ = os.path.splitext(os.path.basename(self.copied.get(source, source)))
-            for path in sidecars_of(source, self.beside[folder]):
-                self.copy(path, path.replace(stem, os.path.join(folder, name), 1))
+            renamed = os.path.join(os.path.dirname(source), name)
+            for path in self.sidecars_of(source):
+                self.copy(path, path.replace(stem, renamed, 1))
+
+    def sidecars_of(self, path):
+        """Return the paths of what belongs to a photograph, of what is beside it."""
+        folder, name = os.path.split(path)
+        there, (stem, ending) = self.beside[folder], os.path.splitext(name.lower())
+        names = {base + each for base in (stem, stem + ending) for each in SIDECARS}
+        names |= {re.sub(r"(\d+)$", r"o\1", stem) + ".aae", f"{stem}_o.aae"}  # Apple's
+        names |= {f"{stem}_{number:02}{ending}.xmp" for number in range(100)}  # darktable's
+        jsons = googles(stem, ending) & there.keys()
+        while not jsons and "-" in stem:  # such as IMG_1-edited(1).jpg
+            stem = re.sub(r"-[^-]*?(\(\d+\))?$", r"\1", stem)
+            jsons = googles(stem, ending, ".heic", ".jpg") & there.keys()
+        found = itertools.chain.from_iterable(there[each] for each in names & there.keys() | jsons)
+        return sorted(each for each in found if each != path and os.path.isfile(each))
 
     def copy(self, source, path):
-        """Copy a file as if that were its path; return whether it is copied."""
+        """Copy a file as if that were its path, or find its copy; return whether there is one."""
         try:
             open(source, "rb").close()  # before a folder is made for it
-            self.copied[source] = self.target.put_file(source, path)
+            if os.stat(self.root).st_dev != self.device:  # what an unmounted disk leaves there
+                raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+            *folders, name = pathlib.PurePath(path).relative_to(self.needles).parts
+            folder = functools.reduce(self.place, folders, self.root)
+            self.copied[source] = self.place(folder, name, source)
         except OSError as error:
-            self.troubles[source] = reason(error)
-            if fault := self.target.fault(error):
-                self.tell_all(fault)
+            self.troubles[source] = why = reason(error)
+            if not holds_something(self.needles):
+                self.tell_all(f"{self.needles}: {why}; is the backup's disk still connected?")
+            if error.errno == errno.ENODEV or not os.path.isdir(self.root):
+                self.tell_all(f"{self.root}: {why}; is its disk still connected?")
+            if error.errno in USELESS:
+                self.tell_all(f"{self.root}: {why}")
         return source in self.copied
 
-    def tell_all(self, fault=""):
-        """Say what is copied, and why the rest is not; return whether there is a rest."""
-        lines = [f"cannot copy {source}: {why}" for source, why in self.troubles.items()]
-        tell_some(warn, lines, SHOWN, " that can't be copied")
-        if changed := len(self.target.changed):
-            warn(f"{changed:,} names had to change: they hide files, or the disk refuses them")
-        new = {source for source, path in self.copied.items() if path in self.target.new}
-        there = self.copied.keys() - new
-        already = f"; {in_kinds(there)} were there already" if there else ""
-        tell(f"copied {in_kinds(new)} to {self.target.root}{already}")
-        safe = [twins for twins in self.wanted if not self.copied.keys().isdisjoint(twins)]
-        if twice := sum(map(len, safe)) - len(safe):
-            tell(f"{twice:,} files are in the needles more than once, and were copied once")
-        total = f"{len(safe):,} of {len(self.wanted):,} photographs and videos are copied"
-        if fault:
-            stop(f"{fault}; {total}")
-        lost = sorted(self.troubles.keys() - set().union(*safe))
-        if lost:
-            whys = collections.Counter(self.troubles[source] for source in lost).most_common()
-            whys = ", ".join(f"{why} ({count:,})" for why, count in whys)
-            tell(f"{total}; not copied: {whys}", "ERROR")
-        return bool(lost)
-
-
-class Target:
-    """The folder of --copy-missing, in which nothing is replaced."""
-
-    def __init__(self, root, needles):
-        self.root, self.needles, self.real_needles = root, needles, os.path.realpath(needles)
-        self.device = os.stat(root).st_dev
-        self.new, self.changed = set(), set()  # paths of copies; names for which others stand
-        cached = map(functools.cache, (warn, self.shown, self.place, self.names_in))
-        self.warn_once, self.shown, self.place, self.names_in = cached
-
-    def has(self, path):
-        """Whether anything has the name of a needle."""
-        here = self.root
-        for name in pathlib.PurePath(path).relative_to(self.needles).parts:
-            here = os.path.join(here, self.shown(here, name))
-        return os.path.lexists(here)
-
-    def fault(self, error):
-        """Say which disk is gone, full or read-only, if an error comes of that."""
-        why = reason(error)
-        if not holds_something(self.needles):
-            return f"{self.needles}: {why}; is the backup's disk still connected?"
-        if error.errno == errno.ENODEV or not os.path.isdir(self.root):
-            return f"{self.root}: {why}; is its disk still connected?"
-        return f"{self.root}: {why}" if error.errno in USELESS else ""
-
-    def put_file(self, source, path):
-        """Copy a file, unless its bytes are there; return the path of its copy. Raises OSError."""
-        if os.stat(self.root).st_dev != self.device:  # what an unmounted disk leaves in its place
-            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-        *folders, name = pathlib.PurePath(path).relative_to(self.needles).parts
-        folder = self.root
-        for each in folders:
-            folder = self.place(folder, each)
-        return self.place(folder, name, source)
-
     def place(self, folder, name, source=""):
-        """Return the path of a file's copy in a folder, or of a folder; make it if need be.
-
-        A name that is another's gets a number, and one of more than 255 bytes is cut.
-        """
-        names, (stem, ending) = self.names_in(folder), os.path.splitext(self.shown(folder, name))
-        for count in itertools.count(1):
+        """Return the path of a file's copy in a folder, or of a folder; make it if need be."""
+        names = self.names_in(folder)
+        stem, ending = os.path.splitext(os.path.basename(self.shown(folder, name)))
+        for count in itertools.count(1):  # a name that is another's gets a number
             rest = f" ({count}){ending}" if count > 1 else ending
-            while stem and len(os.fsencode(stem + rest)) > 255:
+            while stem and len(os.fsencode(stem + rest)) > 255:  # what disks take
                 stem = stem[:-1]
             path = os.path.join(folder, stem + rest)
             if one_form(path) not in names:
@@ -2314,8 +2261,19 @@ class Target:
             if self.is_it(there := names.setdefault(one_form(path), path), source):
                 return there
 
+    def names_in(self, folder):
+        """Return {one_form of a name: path} of a folder, and rid it of what killed runs left."""
+        there = [os.path.join(folder, name) for name in os.listdir(folder)]
+        for path in there:
+            made = re.match(rf"\{PART}(\d*)", os.path.basename(path))
+            with contextlib.suppress(OSError):
+                # Its time of change may be its photograph's. One that is written to is somebody's.
+                if made and max(int(made[1] or 0), os.stat(path).st_mtime) < time.time() - 3600:
+                    os.unlink(path)
+        return {one_form(path): path for path in there}
+
     def shown(self, folder, name):
-        """Return a name with _ for what hides it, or calls it trash, or what the disk refuses."""
+        """Return the path of a name, with _ for what hides it, calls it trash, or is refused."""
         shown = name
         if name.startswith(".") or name in PREVIEWS or is_trash(os.path.join(folder, name)):
             shown = re.sub(r"^[.$@#]?", "_", name)  # else it would not count as library
@@ -2324,35 +2282,26 @@ class Target:
             try:
                 open(part, "xb").close()
                 os.unlink(part)
-            except OSError:
+            except OSError:  # the disk refuses it
                 shown = REFUSED.sub("_", shown)
         if shown != name:
             self.changed.add((folder, name))
-        return shown
-
-    def names_in(self, folder):
-        """Return {one_form of a name: path} of a folder, and rid it of what killed runs left."""
-        there = [os.path.join(folder, name) for name in os.listdir(folder)]
-        for path in there:
-            remove_old(path)
-        return {one_form(path): path for path in there}
+        return os.path.join(folder, shown)
 
     def is_it(self, path, source):
         """Whether a path has a file's bytes, or is a folder, and is no link into the needles."""
         if pathlib.PurePath(os.path.realpath(path)).is_relative_to(self.real_needles):
             return False
-        if not source:
-            return os.path.isdir(path)
         with contextlib.suppress(OSError):  # it gets a number
-            return os.path.isfile(path) and filecmp.cmp(path, source, shallow=False)
+            return filecmp.cmp(path, source, shallow=False) if source else os.path.isdir(path)
         return False
 
     def make(self, path, source):
         """Make a folder, or copy a file so that it appears whole or not at all. Raises OSError."""
         if not source:
             return os.mkdir(path)
-        part = f"{PART}{time.time():.0f}-{os.urandom(4).hex()}"
-        part = os.path.join(os.path.dirname(path), part)
+        folder, now = os.path.dirname(path), round(time.time())
+        part = os.path.join(folder, f"{PART}{now}-{os.urandom(4).hex()}")
         try:
             with open(part, "xb") as copy:
                 copy.writelines(blocks_of(source))
@@ -2368,6 +2317,28 @@ class Target:
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(part)
+
+    def tell_all(self, fault=""):
+        """Say what is copied, and why the rest is not; return whether there is a rest."""
+        lines = [f"cannot copy {source}: {why}" for source, why in self.troubles.items()]
+        tell_some(warn, lines, SHOWN, " that can't be copied")
+        if changed := len(self.changed):
+            warn(f"{changed:,} names had to change: they hide files, or the disk refuses them")
+        new = {source for source, path in self.copied.items() if path in self.new}
+        there = self.copied.keys() - new
+        already = f"; {in_kinds(there)} were there already" if there else ""
+        tell(f"copied {in_kinds(new)} to {self.root}{already}")
+        safe = [twins for twins in self.wanted if not self.copied.keys().isdisjoint(twins)]
+        if twice := sum(map(len, safe)) - len(safe):
+            tell(f"{twice:,} files are in the needles more than once, and were copied once")
+        total = f"{len(safe):,} of {len(self.wanted):,} photographs and videos are copied"
+        if fault:
+            stop(f"{fault}; {total}")
+        if lost := sorted(self.troubles.keys() - set().union(*safe)):
+            whys = collections.Counter(self.troubles[source] for source in lost).most_common()
+            whys = ", ".join(f"{why} ({count:,})" for why, count in whys)
+            tell(f"{total}; not copied: {whys}", "ERROR")
+        return bool(lost)
 
 
 def give_name(part, path):
@@ -2385,14 +2356,6 @@ def give_name(part, path):
         os.rename(part, path)
     finally:
         os.unlink(claim)
-
-
-def remove_old(path):
-    """Remove a part file that is nobody's: for an hour none has made it or written to it."""
-    made = re.match(rf"\{PART}(\d*)", os.path.basename(path))  # its time may be a photograph's
-    with contextlib.suppress(OSError):
-        if made and max(int(made[1] or 0), os.stat(path).st_mtime) < time.time() - 3600:
-            os.unlink(path)
 
 
 def one_form(path):
@@ -2415,30 +2378,6 @@ def in_kinds(files):
     return f"{known:,} photographs and videos{sidecars}"
 
 
-def sidecars_by_folder(needles):
-    """Return {folder: {name in lower case: paths}} of what is listed and may be a sidecar."""
-    beside = collections.defaultdict(lambda: collections.defaultdict(list))
-    for path in itertools.chain(needles.files, (path for path, _ in needles.left_out)):
-        if ending_of(path) in (*SIDECARS, ".json"):
-            folder, name = os.path.split(path)
-            beside[folder][name.lower()].append(path)
-    return beside
-
-
-def sidecars_of(path, there):
-    """Return the paths of what belongs to a photograph, of what is there beside it."""
-    stem, ending = os.path.splitext(os.path.basename(path).lower())
-    names = {base + each for base in (stem, stem + ending) for each in SIDECARS}
-    names |= {re.sub(r"(\d+)$", r"o\1", stem) + ".aae", f"{stem}_o.aae"}  # Apple's
-    names |= {f"{stem}_{number:02}{ending}.xmp" for number in range(100)}  # darktable's
-    jsons = googles(stem, ending) & there.keys()
-    while not jsons and "-" in stem:  # such as IMG_1-edited(1).jpg
-        stem = re.sub(r"-[^-]*?(\(\d+\))?$", r"\1", stem)
-        jsons = googles(stem, ending, ".heic", ".jpg") & there.keys()
-    found = itertools.chain.from_iterable(there[each] for each in names & there.keys() | jsons)
-    return sorted(each for each in found if each != path and os.path.isfile(each))
-
-
 def googles(stem, *endings):
     """Return what Google may call a photograph's JSON: cut to 46 letters, its number behind."""
     bare, number = re.fullmatch(r"(?s)(.*?)(\(\d+\))?", stem).groups("")
@@ -2454,7 +2393,11 @@ def googles(stem, *endings):
 
 VERSION = "hash_and_search 2026-11-26, Python {}.{}.{}, OpenCV {}, NumPy {}"
 EXAMPLE = "for example: python hash_and_search.py --haystack Pictures --needles backup"
-CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+# {what ends a line or steers a terminal: how it is shown, such as \n or \x1b}
+CONTROLS = {
+    code: chr(code).encode("unicode_escape").decode()
+    for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
+}
 
 
 def parse_arguments(arguments=None):
@@ -2517,7 +2460,12 @@ def checked_arguments(args):
     if args.rotated and args.article:
         stop("--rotated and --article don't go together")
     if args.copy_missing:
-        check_copy_folder(args)
+        real = map(os.path.realpath, (args.copy_missing, args.needles))
+        folder, needles = map(pathlib.Path, real)
+        if folder.is_relative_to(needles) or needles.is_relative_to(folder):
+            asked = f"--copy-missing {args.copy_missing}"
+            stop(f"{asked} must neither lie in the needles nor hold them")
+        folder.mkdir(parents=True, exist_ok=True)
     for root in (*args.haystack, args.needles):
         if not os.path.isdir(root):
             advice = "put a path that has spaces in quotes, no backslash before a quotation mark"
@@ -2527,21 +2475,13 @@ def checked_arguments(args):
     return args
 
 
-def check_copy_folder(args):
-    """Make the folder of --copy-missing; end the run if it lies in the needles, or they in it."""
-    folder, needles = map(pathlib.Path, map(os.path.realpath, (args.copy_missing, args.needles)))
-    if folder.is_relative_to(needles) or needles.is_relative_to(folder):
-        stop(f"--copy-missing {args.copy_missing} must neither lie in the needles nor hold them")
-    folder.mkdir(parents=True, exist_ok=True)
-
-
 def check_report(path):
     """End the run if a report would replace something else. Raises OSError if none can be made."""
     if ending_of(path) not in REPORTS:
         stop(f"--report {path} must end in {', '.join(REPORTS)}")
     if os.path.exists(path) and not (os.path.isfile(path) and is_report(path)):
         stop(f"--report {path} is there already, and is no such report")
-    part = part_of(os.path.realpath(path))
+    part = f"{os.path.realpath(path)}.{os.getpid()}.part"
     open(part, "xb").close()
     os.unlink(part)
 
@@ -2556,27 +2496,20 @@ def is_report(path):
     return not start or start.startswith(begins.encode())
 
 
-def printable(text):
-    """Show control characters, which end lines or steer terminals, as \\n, \\x1b and so on."""
-    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
 def info(line):
     """Print one of the article's lines, on stdout."""
     wipe()
-    print(f"[INFO] {printable(line)}", flush=True)
+    print(f"[INFO] {line.translate(CONTROLS)}", flush=True)
 
 
 def tell(line, kind="INFO"):
     """Print a result on stderr, or nothing if it is full."""
     wipe()
     with contextlib.suppress(OSError):
-        print(f"[{kind}] {printable(line)}", file=sys.stderr)
+        print(f"[{kind}] {line.translate(CONTROLS)}", file=sys.stderr)
 
 
-def warn(line):
-    """Print what is in doubt or left out, on stderr."""
-    tell(line, "WARN")
+warn = functools.partial(tell, kind="WARN")  # of what is in doubt or left out
 
 
 def tell_some(say, lines, most, what):
@@ -2641,13 +2574,11 @@ if __name__ == "__main__":
     status = 2
     try:
         status = main()
-    except Ended as why:
-        tell(str(why), "ERROR")
     except KeyboardInterrupt:
         status = 130
         tell("interrupted; with --cache the next run goes on", "ERROR")
     except BrokenPipeError:  # whoever read our lines has closed the pipe
         status = 141
-    except OSError as error:  # stdout is full, or no report can be made
-        tell(str(error), "ERROR")
+    except (Ended, OSError) as why:  # the latter if stdout is full, or no report can be made
+        tell(str(why), "ERROR")
     os._exit(status)  # waiting neither for the threads nor for what a full stderr has left

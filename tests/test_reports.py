@@ -29,7 +29,7 @@ from conftest import (
     table,
     without_root_powers,
 )
-from hash_and_search import STATUSES, Directory, Finding, Listing, Results, Team, page_report
+from hash_and_search import STATUSES, Finding, Listing, Page, Results, Team
 
 linux = sys.platform.startswith("linux")
 COLUMNS = [
@@ -620,22 +620,20 @@ def test_the_page_the_table_and_stderr_each_lead_to_all_that_is_lacking(tree):
 
 def test_a_page_of_many_needles():
     findings = [Finding(f"n/{i // 50}/{i}.jpg", f"h/{i}.jpg", 0, bytes=1) for i in range(40_000)]
-    directories = [Directory(f"{i}", f"n/{i}", findings[50 * i : 50 * i + 50]) for i in range(800)]
     args = SimpleNamespace(
         haystack=["h"], needles="n", jobs=1, dask=None, cache=None, article=False, rotated=False
     )
     team, library = Team(args), SimpleNamespace(unreadable=[])
     started = time.monotonic()
-    page = page_report(Results(team, library, directories, [Listing("n", False)])).decode()
+    page = Page(Results(team, library, findings, [Listing("n", False)])).content().decode()
     assert time.monotonic() - started < 20
     assert page.count("<img ") == page.count('loading="lazy"') == 2 * 2000
     assert page.count('<li class="found">') == 2000
     assert "38,000 more that are found stand in a table only (--report table.csv)" in page
     assert page.count('<a href="#f') == page.count("<section ") == 800
     # what is missing stands on it however much is found
-    missing = [Directory("z", "n/z", [Finding("n/z/a.nef", bytes=1)])]
-    directories = directories[:41] + missing
-    page = page_report(Results(team, library, directories, [Listing("n", False)])).decode()
+    findings = [*findings[: 41 * 50], Finding("n/z/a.nef", bytes=1)]
+    page = Page(Results(team, library, findings, [Listing("n", False)])).content().decode()
     assert page.count('<li class="missing">') == 1
     assert page.index('<a href="#f0">z<') < page.index('<a href="#f1">0<')
 

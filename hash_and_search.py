@@ -897,12 +897,6 @@ class View:
         colours = cv2.cvtColor(means, cv2.COLOR_BGR2LAB).reshape(256, 3).T[::-1]
         return colours.astype(np.float32) - 128
 
-    @functools.cached_property
-    def is_flat(self):
-        """Whether much of it is of one level, as of papers and screens, with small writing."""
-        levels = cv2.calcHist([self.grey], [0], None, [256], [0, 256])
-        return 9 * cv2.blur(levels, (1, 9)).max() > FLAT * self.grey.size
-
     def grey_at(self, size, least=0, is_hasty=True):
         """Return the grey at a size; a JPEG that was read with fewer pixels than least is anew."""
         if self.coded and self.grey.size < min(least, math.prod(self.size)):
@@ -1540,11 +1534,13 @@ def confirmed(finding, candidates, row):
 
 def digest_start(path):
     """Return the digest of the first bytes of a file, START of them, as hexadecimal digits."""
-    return digest_of(itertools.islice(blocks_of(path), 1))
+    with open(path, "rb", buffering=0) as file:
+        return digest_of([file.read(START)])
 
 
 def digest_whole(path):
-    return digest_of(blocks_of(path))
+    with open(path, "rb", buffering=0) as file:
+        return digest_of(iter(lambda: file.read(2**20), b""))
 
 
 def digest_media(path):
@@ -1705,10 +1701,12 @@ def details_agree(one, two):
     """Whether two Views nowhere differ strongly, once their levels are fitted: the second look.
 
     At half the smaller picture's sides, so that windows have 8 x 8 of its pixels, or at those of
-    the first look. On papers and screens they have 6 x 6: half as large, of two months' invoices a
-    third pass with 8.
+    the first look. On papers and screens, much of which is of one level, they have 6 x 6: half as
+    large, of two months' invoices a third pass with 8.
     """
-    smaller, is_flat = min(one.size, two.size, key=math.prod), one.is_flat
+    smaller = min(one.size, two.size, key=math.prod)
+    levels = cv2.calcHist([one.grey], [0], None, [256], [0, 256])
+    is_flat = 9 * cv2.blur(levels, (1, 9)).max() > FLAT * one.grey.size
     scale = math.sqrt((4 if is_flat else 1) * CLOSE / math.prod(smaller))
     side = 6 if is_flat and scale >= 0.5 else 8
     scale = min(0.5, scale)
@@ -2303,8 +2301,8 @@ class Copies:
         folder, now = os.path.dirname(path), round(time.time())
         part = os.path.join(folder, f"{PART}{now}-{os.urandom(4).hex()}")
         try:
-            with open(part, "xb") as copy:
-                copy.writelines(blocks_of(source))
+            with open(source, "rb") as file, open(part, "xb") as copy:
+                shutil.copyfileobj(file, copy)
             stats = os.stat(source)
             if os.stat(part).st_size != stats.st_size:
                 raise OSError("it changed, or could not be read to its end")
@@ -2361,14 +2359,6 @@ def give_name(part, path):
 def one_form(path):
     """Return a path's name as disks compare it that know no case, or one way to write é."""
     return unicodedata.normalize("NFC", os.path.basename(path)).casefold()
-
-
-def blocks_of(path):
-    """Yield the bytes of a file in blocks, of which the first has START. Raises OSError."""
-    with open(path, "rb", buffering=0) as file:
-        yield file.read(START)
-        while block := file.read(2**20):
-            yield block
 
 
 def in_kinds(files):

@@ -23,9 +23,9 @@ bits show, JPEG 2000, Sun raster, Radiance, and PFM, PBM to PAM (their bytes are
 and pictures of 32 bits a colour (unreadable); videos by what they show, and other metadata of raw
 files, MKV, AVI and MTS; the C libraries' own lines on a console of Windows; a word of ours on
 Ctrl-C while Python still imports, or on an OPENCV_IO_MAX_IMAGE_PIXELS that is no number (they tell
-themselves), or on files that lie in a cloud only (they are downloaded as they are read); junctions
-of Windows before Python 3.12 (followed as folders); our own reports among the needles (other files,
-as any); progress on less than 80 columns; a --report that is a new --cache too.
+themselves), or on files that lie in a cloud only (they are downloaded as they are read); our own
+reports among the needles (other files, as any); progress on less than 80 columns; a --report that
+is a new --cache too.
 """
 
 import argparse
@@ -270,8 +270,10 @@ class Listing:
                 yield folder, f"cannot be listed: {error.strerror}"
                 continue
             for entry in sorted(is_folder, key=lambda entry: entry.name, reverse=True):
-                # Python tells junctions of Windows since 3.12, and follows them before.
-                is_link = entry.is_symlink() or getattr(entry, "is_junction", bool)()
+                is_link = entry.is_symlink()
+                if os.name == "nt":  # where junctions are links, too
+                    tag = entry.stat(follow_symlinks=False).st_reparse_tag
+                    is_link |= tag == stat.IO_REPARSE_TAG_MOUNT_POINT
                 if is_link and os.path.isdir(entry.path):
                     yield entry.path, "link to a folder, not followed"
                 elif not is_folder[entry]:

@@ -66,7 +66,8 @@ import unicodedata
 
 PIP = f"{subprocess.list2cmdline([sys.executable or 'python'])} -m pip install"
 # Admit a panorama of 2**28 pixels; OpenCV's own 2**30 would let a small file take 6 GB of memory.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # read once, at the import
+MOST_PIXELS = "OPENCV_IO_MAX_IMAGE_PIXELS"
+os.environ.setdefault(MOST_PIXELS, str(2**28))  # read once, at the import
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's own threads would only wait here
 try:
     import cv2
@@ -150,9 +151,8 @@ def main(arguments=None):
 # ---- 1 Listing: a directory -> the paths of its photographs and videos -------------------------
 
 # What an ending means. A format that OpenCV decodes is one ending more, and its first bytes go into
-# BEGINNINGS; one that it does not wants a decoder in decode besides. A raw file that is found
-# through the small JPEG in it would invite people to delete the negative, so it is compared by its
-# bytes.
+# BEGINNINGS; one that it does not wants a decoder in decode besides. A raw file is compared by its
+# bytes: found through the small JPEG in it, it would invite people to delete the negative.
 KINDS = {
     "decoded": """.jpg .jpeg .jpe .jfif .jif .mpo .png .bmp .dib .tif .tiff .webp .gif
         .icloud""",  # the last is a photograph that lies in a cloud
@@ -164,16 +164,13 @@ KINDS = {
     "video": """.mov .mp4 .m4v .avi .mpg .mpeg .mpe .m1v .m2v .mts .m2ts .m2t .tod .mod .3gp .3gpp
         .3g2 .wmv .asf .mkv .webm .vob .flv .f4v .dv .ogv .qt .mxf .divx .rm .rmvb .insv .lrv
         .360""",
+    None: """.ini .db .ctg .html .htm .json .mp3 .m4a .aac .flac .ogg .wma .wav .txt .log .xml .css
+        .js .url .lnk .exe .dll .mrk .lrprev .lrcat .lrdata .xmp .aae .thm .pp3 .dop""",
 }
+HARMLESS = set(KINDS[None].split())  # no alarm where nothing else lies in a folder
+KIND_OF = {ending: kind for kind, endings in KINDS.items() for ending in endings.split()}
 PHOTOGRAPHS = {"decoded", "HEIC"}
 ARCHIVES = set(".zip .7z .rar .tar .tgz .gz .iso .dmg".split())
-# Endings of files that are no alarm where nothing else lies in a folder.
-HARMLESS = set(
-    """.ini .db .ctg .html .htm .json .mp3 .m4a .aac .flac .ogg .wma .wav .txt .log .xml
-    .css .js .url .lnk .exe .dll .mrk .lrprev .lrcat .lrdata .xmp .aae .thm .pp3 .dop""".split()
-)
-KIND_OF = dict.fromkeys(HARMLESS)
-KIND_OF.update((ending, kind) for kind, endings in KINDS.items() for ending in endings.split())
 # How a needle begins that no ending tells: a phone's backup, a rescued file, an editor's original.
 BEGINNINGS = re.compile(
     rb"(?P<decoded>\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|BM....\0{4})"
@@ -188,9 +185,7 @@ TRASH = re.compile(
     r"|\.photoprism|\.sync/archive|_gsdata_/_saved_|\.cache/thumbnails)",
     re.IGNORECASE | re.DOTALL,
 )
-# Why something is not searched: files that are none of KINDS, and files of the other sorts.
-OTHER, EXCLUDED, HIDDEN = "other file", "excluded", "hidden"
-ARCHIVE = "archive, in which nothing is searched; unpack it"
+OTHER, EXCLUDED = "other file", "excluded"  # why something is not searched: it is none of KINDS
 TRIFLE = "trifle"  # what nobody would look for, and nobody is told of
 PREVIEWS = "thumbs", "encoded-video"  # of immich, beside its upload or library
 PART = ".hash_and_search-"  # begins the name of a copy that is not whole yet
@@ -203,12 +198,9 @@ def kind_of(path):
 
 
 def kind_of_needle(path):
-    """Return what a needle's ending tells, or its first bytes."""
-    return kind_of(path) if ending_of(path) in KIND_OF else kind_by_bytes(path)
-
-
-def kind_by_bytes(path):
-    """Return what a file's first bytes tell; what can't be read may be a photograph."""
+    """Return what a needle's ending tells, or its first bytes; unread, it may be a photograph."""
+    if ending_of(path) in KIND_OF and not os.path.basename(path).startswith("._"):
+        return kind_of(path)
     try:
         with open(path if size_of(path) else os.devnull, "rb") as file:  # a pipe would wait
             found = BEGINNINGS.match(file.read(16))
@@ -245,7 +237,9 @@ class Listing:
     def fill(self, kind):
         """Sort what lies below root into files and left_out; kind is the function that tells."""
         for path, why in self.walk():
-            why = EXCLUDED if self.is_excluded(path) else why
+            below = f"/{path.removeprefix(self.root)}/"  # so a pattern fits its folders, too
+            if any(fnmatch.fnmatch(below, f"*/{each.rstrip('/')}/*") for each in self.exclude):
+                why = EXCLUDED
             why = why or self.why_not_searched(path, kind(path))
             if not why:
                 self.files.append(path)
@@ -286,19 +280,15 @@ class Listing:
     def why_not_searched(self, path, kind):
         """Return why a file of a kind, or of none, is not searched; nothing if it is."""
         name = os.path.basename(path)
-        if name.startswith(PART) or (name.startswith("._") and not kind_by_bytes(path)):
+        if name.startswith(PART) or (name.startswith("._") and not kind_of_needle(path)):
             return TRIFLE  # the latter macOS puts beside each file on other disks
         if name.startswith(".") and not name.endswith(".icloud"):
-            return HIDDEN if kind else TRIFLE
+            return "hidden" if kind else TRIFLE
         if kind:
             return ""
-        is_archive = ending_of(path) in ARCHIVES and not self.is_library
-        return ARCHIVE if is_archive else OTHER
-
-    def is_excluded(self, path):
-        """Whether a pattern fits the path below root, or one of its folders, as rsync's do."""
-        below = f"/{path.removeprefix(self.root)}/"
-        return any(fnmatch.fnmatch(below, f"*/{each.rstrip('/')}/*") for each in self.exclude)
+        if ending_of(path) in ARCHIVES and not self.is_library:
+            return "archive, in which nothing is searched; unpack it"
+        return OTHER
 
     def tell_what_is_left_out(self):
         """Say in a line for each reason what is left out, and what folders it leaves unsearched."""
@@ -370,7 +360,7 @@ NOT_DECODED = "not an image that OpenCV can decode, or a damaged one"
 NOT_INSTALLED = "is not installed"
 CUT = "the end of the file is missing, or it is damaged"
 SEVERAL = "it holds several pictures"
-TOO_LARGE = "it has more than {} pixels; raise OPENCV_IO_MAX_IMAGE_PIXELS to read it"
+TOO_LARGE = f"it has more than {{}} pixels; raise {MOST_PIXELS} to read it"
 JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", b"\xff\xda"
 JPEG_MARKER = re.compile(rb"\xff[\xc4\xd9-\xdd\xe0-\xef\xfe]")  # in or behind a scan
 # In an XMP too long for one segment, this begins all but the first (XMP specification, part 3).
@@ -397,8 +387,9 @@ REDUCED = {  # with IMREAD_COLOR each reads colours
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
     1: cv2.IMREAD_GRAYSCALE,
 }
-# Of a JPEG's own frame, and where its first scan begins.
-JpegHeader = collections.namedtuple("JpegHeader", "width height is_progressive scan")
+# Of a JPEG's own frame, where its first scan begins, and (kind, start, end) of each segment up to
+# that (ITU-T T.81, annex B).
+JpegHeader = collections.namedtuple("JpegHeader", "width height is_progressive scan segments")
 
 
 class BytesOnlyError(Exception):
@@ -411,15 +402,10 @@ def open_picture(path, colours=False, least=0):
     Raises OSError, MemoryError, cv2.error, ValueError or BytesOnlyError.
     """
     size = checked_size(path)
-    with room_for(size, 2**26):
+    with LARGE if size > 2**26 else contextlib.nullcontext():
         data = read(path, size)
-        with room_for(pixels_of(data), 2**25):
+        with LARGE if pixels_of(data) > 2**25 else contextlib.nullcontext():
             return *decode(data, colours, least), data
-
-
-def room_for(need, most):
-    """Return a lock to hold while more is needed than every thread may take at once."""
-    return LARGE if need > most else contextlib.nullcontext()
 
 
 def read(path, size):
@@ -505,14 +491,10 @@ def imdecode(data, flags=cv2.IMREAD_COLOR):
 
 
 def check_format(data):
-    """Raise ValueError for what OpenCV must not open, as it would take all memory.
-
-    A JPEG 2000 or an AVIF of 36 KB can claim 5 GB, and OpenCV 5 makes room for what a PNG's damaged
-    chunk claims: 4 GB for a file of 54 bytes.
-    """
-    if not BEGINNINGS.match(data) or data[4:8] == b"ftyp":
+    """Raise ValueError for what OpenCV must not open, as it would take all memory."""
+    if not BEGINNINGS.match(data) or data[4:8] == b"ftyp":  # 36 KB of JPEG 2000 can claim 5 GB
         raise ValueError(NOT_DECODED)
-    place = 8
+    place = 8  # OpenCV 5 makes room for what a damaged chunk claims: 4 GB for 54 bytes
     while data.startswith(b"\x89PNG") and data[place + 4 : place + 8] != b"IEND":
         place += 12 + int.from_bytes(data[place : place + 4], "big")
         if place > len(data):
@@ -576,15 +558,13 @@ def set_upright(image, size, exif):
 
 def decode_jpeg(data, colours, least):
     """Decode a JPEG, as small as its shorter side keeps 256 pixels; with 128 copies are lost."""
-    header = jpeg_header(data)
-    high, wide = header.height, header.width
-    most = math.sqrt(high * wide / max(least, 1))
-    scales = (scale for scale in REDUCED if min(high, wide) > 255 * scale and scale <= most)
-    scale = next(scales, 1)
-    is_whole = data.rfind(JPEG_END) > header.scan
-    if header.is_progressive and not is_whole:  # it decodes, but blurred
+    wide, high, is_progressive, scan, _ = jpeg_header(data)
+    most = min((min(wide, high) - 1) // 255, math.sqrt(wide * high / max(least, 1)))
+    scale = max((scale for scale in REDUCED if scale <= most), default=1)
+    is_whole = data.rfind(JPEG_END) > scan
+    if is_progressive and not is_whole:  # it decodes, but blurred
         raise ValueError(CUT)
-    if header.is_progressive and data.count(JPEG_SCAN) > MOST_SCANS:  # 3,000 took 55 seconds
+    if is_progressive and data.count(JPEG_SCAN) > MOST_SCANS:  # 3,000 took 55 seconds
         raise ValueError(f"a JPEG of more than {MOST_SCANS} scans")
     flags = cv2.IMREAD_IGNORE_ORIENTATION | (cv2.IMREAD_COLOR if colours else 0)
     image = imdecode(data, REDUCED[scale] | flags)
@@ -594,30 +574,24 @@ def decode_jpeg(data, colours, least):
     if not high * wide:  # between its segments is something else
         high, wide = image.shape[:2]
     image = image[: round(high / scale), : round(wide / scale)]  # what is beyond is padding
-    return set_upright(image, (wide, high), exif_of(data, header.scan))
+    return set_upright(image, (wide, high), exif_of(data, scan))
 
 
 def jpeg_header(data):
     """Return the JpegHeader of a JPEG's own frame, not of a preview's; zeros for what it lacks."""
-    header = JpegHeader(0, 0, False, 0)
-    for kind, place, _ in segments(data):
-        if kind == 0xDA:
-            return header._replace(scan=place)
-        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
-            high, wide = struct.unpack_from(">HH", data, place + 5)
-            header = JpegHeader(wide, high, kind in (0xC2, 0xC6, 0xCA, 0xCE), 0)
-    return header
-
-
-def segments(data):
-    """Yield (kind, start, end) of a JPEG's segments up to its first scan (ITU-T T.81, annex B)."""
-    place = 2
-    while data[place : place + 1] == b"\xff" and place < len(data) - 9:
-        kind, end = data[place + 1], place + 1  # of a fill byte
+    wide, high, is_progressive, scan, place, segments = 0, 0, False, 0, 2, []
+    while not scan and data[place : place + 1] == b"\xff" and place < len(data) - 9:
+        kind, start = data[place + 1], place
+        place += 1  # of a fill byte
         if kind != 0xFF:
-            end = place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-            yield kind, place, end
-        place = len(data) if kind == 0xDA else end
+            place += 1 + int.from_bytes(data[start + 2 : start + 4], "big")
+            segments.append((kind, start, place))
+        if kind == 0xDA:
+            scan = start
+        elif 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            high, wide = struct.unpack_from(">HH", data, start + 5)
+            is_progressive = kind in (0xC2, 0xC6, 0xCA, 0xCE)
+    return JpegHeader(wide, high, is_progressive, scan, segments)
 
 
 TEXT, SHORT = 2, 3  # kinds of values in EXIF
@@ -662,7 +636,7 @@ def rest_of(data):
     if data.startswith(JPEG_START):
         header = EXTENDED_XMP.sub(b"", data[: jpeg_header(data).scan])
         behind = data[jpeg_end(data) :]
-        parts.append((what_is_behind(data, header, behind), behind))
+        parts = [(what_is_behind(data, header, behind), behind)]
     elif data[4:8] == b"ftyp":
         for kind, start, end in boxes(io.BytesIO(data), len(data)):
             if kind == b"meta":
@@ -708,7 +682,7 @@ def decode_heif(data):
     if not (heif := pillow_heif()):
         raise BytesOnlyError(f"a HEIC or an AVIF, and pillow-heif {NOT_INSTALLED}")
     is_avif = data[8:11] == b"avi"
-    most = most_pixels() // (4 if is_avif else 1)  # an AVIF of 36 KB can claim 5 GB
+    most = int(os.environ[MOST_PIXELS]) // (4 if is_avif else 1)  # one of 36 KB can claim 5 GB
     if pixels_of(data) > most:
         raise ValueError(TOO_LARGE.format(most))
     collections.deque(boxes(io.BytesIO(data), len(data)), 0)  # what is cut off decodes into green
@@ -757,19 +731,12 @@ def boxes(file, end, place=0, depth=0):
 
 def reason(error):
     """Say in one line why a file could not be read."""
-    text = str(error)
-    if isinstance(error, OSError):
-        text = error.strerror or text
-    elif isinstance(error, MemoryError):
+    text = getattr(error, "strerror", "") or getattr(error, "err", "") or str(error)
+    if isinstance(error, MemoryError):
         text = "not enough memory"
-    elif isinstance(error, cv2.error):
-        is_large = "IMAGE_PIXELS" in text
-        text = TOO_LARGE.format(most_pixels()) if is_large else error.err or text
+    elif isinstance(error, cv2.error) and "IMAGE_PIXELS" in text:
+        text = TOO_LARGE.format(os.environ[MOST_PIXELS])
     return " ".join(text.split())
-
-
-def most_pixels():
-    return int(os.environ.get("OPENCV_IO_MAX_IMAGE_PIXELS", 2**30))  # a worker's may be its own
 
 
 # ---- 3 Hashing one: an image -> its Prints -----------------------------------------------------
@@ -1108,22 +1075,20 @@ class Cluster:
             stop(f"--dask needs one more package; run: {PIP} distributed")
         logging.disable()  # it tells of lost workers, whose work others do again
         self.wait_for, self.name = distributed.wait, f"the Dask scheduler at {scheduler}"
+        trouble = f"no Dask scheduler answers at {scheduler}"
+        thread = concurrent.futures.ThreadPoolExecutor(1)  # left where it hangs for 12 seconds
         try:
-            self.client = in_time(12, functools.partial(distributed.Client, scheduler, timeout=8))
-        except Exception as error:  # whatever it is that answers there
-            stop(f"no Dask scheduler answers at {scheduler}: {type(error).__name__} {error}")
-        try:
+            self.client = thread.submit(distributed.Client, scheduler, timeout=8).result(12)
+            trouble = f"a worker of {self.name} failed"
             # As a module: of what stands in __main__ each task would get a copy, locks and all.
-            in_time(12, self.client.upload_file, __file__)
+            thread.submit(self.client.upload_file, __file__).result(12)
             self.module = importlib.import_module(pathlib.Path(__file__).stem)
-            theirs = in_time(12, self.client.run, self.module.settle).values()
-        except Exception as error:
-            stop(f"a worker of {self.name} failed: {type(error).__name__} {error}")
-        if others := set(theirs) - {cv2.__version__}:
-            others = ", ".join(sorted(others))
+            theirs = thread.submit(self.client.run, self.module.settle).result(12).values()
+        except Exception as error:  # whatever it is that answers there
+            stop(f"{trouble}: {type(error).__name__} {error}")
+        if others := ", ".join(sorted(set(theirs) - {cv2.__version__})):
             warn(f"the workers have OpenCV {others}, this machine has {cv2.__version__}")
-        self.heard, self.lock = time.monotonic(), threading.Lock()
-        self.warn_once = functools.cache(warn)
+        self.heard, self.warning = time.monotonic(), threading.Lock()
 
     def run(self, function, *paths, **details):
         """Return what a function returns on a worker, which knows files by their absolute paths.
@@ -1136,9 +1101,9 @@ class Cluster:
         while future.status == "pending" and self.client.status == "running":
             with contextlib.suppress(Exception):  # the second is up, or the future is cancelled
                 self.wait_for([future], timeout=1)
-            if future.status == "pending" and time.monotonic() - self.heard > 12:
-                with self.lock:
-                    self.warn_once(f"waiting for the workers of {self.name}")
+            is_late = future.status == "pending" and time.monotonic() - self.heard > 12
+            if is_late and self.warning.acquire(blocking=False):  # one thread, once
+                warn(f"waiting for the workers of {self.name}")
         self.heard = time.monotonic()
         if future.status in ("pending", "cancelled"):
             stop(f"{self.name} is gone")
@@ -1153,11 +1118,6 @@ class Cluster:
         return answer
 
 
-def in_time(seconds, function, *arguments):
-    """Return what a call returns. Raises TimeoutError after so many seconds, and leaves it."""
-    return concurrent.futures.ThreadPoolExecutor(1).submit(function, *arguments).result(seconds)
-
-
 def settle():
     """Make a process of ours quick at many small pictures; return its version of OpenCV."""
     cv2.setNumThreads(1)  # photographs are spread over threads, not the pixels of one
@@ -1170,35 +1130,29 @@ def settle():
 class Cache:
     """Answers in an SQLite file, by the paths, sizes and times of the files that they depend on."""
 
-    APPLICATION_ID = 0x64486173  # "dHas"
-
     def __init__(self, path):
         """Open or make the file, if one is named. Raises Ended where it is something else."""
-        self.rows, self.saved, self.lock = {}, time.monotonic(), threading.Lock()
-        self.database = None
+        self.rows, self.saved, self.lock = [], time.monotonic(), threading.Lock()
         if not path:
+            self.find = self.put = self.save = lambda *_: None
             return
         try:
-            self.refuse_others(path)
-            options = {"timeout": 60, "isolation_level": None, "check_same_thread": False}
+            if os.path.exists(path) and not os.path.isfile(path):
+                raise ValueError("not a regular file")
+            with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+                header = file.read(72)  # before SQLite can change what is no cache
+                if header and header[68:] != b"dHas":
+                    raise ValueError("it is there already, and it is not a cache of this script")
+            options = {"timeout": 60, "isolation_level": "IMMEDIATE", "check_same_thread": False}
             self.database = sqlite3.connect(path, **options)
             self.database.executescript(
                 "PRAGMA cache_size = -256; BEGIN IMMEDIATE;"
-                f"PRAGMA application_id = {self.APPLICATION_ID};"
+                "PRAGMA application_id = 0x64486173;"  # "dHas"
                 "CREATE TABLE IF NOT EXISTS answers (task TEXT, path BLOB, stamp BLOB, answer TEXT,"
                 " PRIMARY KEY (task, path)) WITHOUT ROWID; COMMIT;"
             )
         except (OSError, ValueError, sqlite3.Error) as error:
             stop(f"cannot use the cache {path}: {error}; name a new file")
-
-    def refuse_others(self, path):
-        """Raise ValueError for a file that is no cache: to open it with SQLite can change it."""
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise ValueError("not a regular file")
-        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
-            header = file.read(72)
-            if header and header[68:] != self.APPLICATION_ID.to_bytes(4, "big"):
-                raise ValueError("it is there already, and it is not a cache of this script")
 
     def key_of(self, function, files, details):
         """Return the columns task, path and stamp. Raises OSError."""
@@ -1209,8 +1163,6 @@ class Cache:
 
     def find(self, function, files, details=""):
         """Return what is kept of a function's answer about some files, or None."""
-        if not self.database:
-            return None
         query = "SELECT answer FROM answers WHERE task = ? AND path = ? AND stamp = ?"
         try:
             key = self.key_of(function, files, details)
@@ -1223,26 +1175,21 @@ class Cache:
             return None
 
     def put(self, function, files, answer, details=""):
-        if not self.database:
-            return
         with contextlib.suppress(OSError):  # it has vanished
-            *key, stamp = self.key_of(function, files, details)
+            row = *self.key_of(function, files, details), json.dumps(answer)
             with self.lock:
-                self.rows[tuple(key)] = *key, stamp, json.dumps(answer)
+                self.rows.append(row)
         if time.monotonic() - self.saved > 0.5:
             self.save()
 
     def save(self):
         """Write the answers to the file; warn where that fails, as a run needs no cache."""
-        if not self.database:
-            return
+        insert = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)"
         with self.lock:
-            rows, self.rows, self.saved = self.rows, {}, time.monotonic()
+            rows, self.rows, self.saved = self.rows, [], time.monotonic()
             try:
                 with self.database:  # committed at the end, or rolled back
-                    self.database.execute("BEGIN IMMEDIATE")
-                    insert = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)"
-                    self.database.executemany(insert, rows.values())
+                    self.database.executemany(insert, rows)
             except sqlite3.Error as error:
                 warn(f"cannot write to the cache: {error}")
 
@@ -1698,10 +1645,10 @@ def coded_of(path):
     Of the APPn and COM segments that is Adobe's, which tells what the colours mean.
     """
     data = read(path, checked_size(path))
-    scan = jpeg_header(data).scan
+    *_, scan, segments = jpeg_header(data)
     kept = [
         data[start:end]
-        for kind, start, end in segments(data)
+        for kind, start, end in segments
         if kind == 0xEE or not (0xE0 <= kind <= 0xEF or kind == 0xFE)
     ]
     return exif_of(data, scan).get(ORIENTATION), kept, data[scan : jpeg_end(data)]

@@ -6,17 +6,10 @@
 """Which needle folders still hold photographs that the haystack lacks?
 
 The script of "Image hashing with OpenCV and Python" (Adrian Rosebrock, PyImageSearch, 2017), with
-one thing added: the hashes propose, and a look at both pictures decides. From top to bottom:
-
-  The article      dhash: an image -> its 64 bits; main: the run, from the options to its lines
-  1 Listing        a directory -> the paths of its photographs and videos
-  2 Decoding       a file's bytes -> an upright image, and the whole picture's size
-  3 Hashing one    an image -> its Prints: a hash of its rows, one of its columns, 72 grey levels
-  4 Hashing many   paths -> a Photo each: a Team of threads, a cache, a cluster's workers
-  5 Searching      a needle -> its Finding: the same bytes, candidates by their hashes, the look
-  6 Reports        Findings -> Directories, what is said of them, and the files of --report
-  7 Copying        Findings -> what the library lacks, copied to a folder
-  8 The command    the options, the screen, the exit status
+one thing added: the hashes propose, and a look at both pictures decides. From top to bottom stand
+the article's dhash and main, then what they need: 1 Listing paths, 2 Decoding a file into an image,
+3 Hashing one into its Prints, 4 Hashing many into Photos, 5 Searching their Findings, 6 Reports of
+those, 7 Copying what is lacking, 8 The command: options, screen, status.
 
 Too rare to earn their lines, and therefore refused: what only transparency or the lowest of 16
 bits show, JPEG 2000, Sun raster, Radiance, and PFM, PBM to PAM (their bytes are compared); BigTIFF
@@ -154,8 +147,7 @@ def main(arguments=None):
 # BEGINNINGS; one that it does not wants a decoder in decode besides. A raw file is compared by its
 # bytes: found through the small JPEG in it, it would invite people to delete the negative.
 KINDS = {
-    "decoded": """.jpg .jpeg .jpe .jfif .jif .mpo .png .bmp .dib .tif .tiff .webp .gif
-        .icloud""",  # the last is a photograph that lies in a cloud
+    "decoded": ".jpg .jpeg .jpe .jfif .jif .mpo .png .bmp .dib .tif .tiff .webp .gif .icloud",
     "HEIC": ".heic .heif .hif .avif",
     "raw": """.dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .srw .orf .ori .raf .rw2 .raw .rwl .pef
         .ptx .x3f .3fr .fff .erf .kdc .dcr .dcs .k25 .mrw .mdc .mef .mos .iiq .cap .gpr .bay .jxl
@@ -246,6 +238,7 @@ class Listing:
             elif why != TRIFLE:
                 self.left_out.append((path, why))
         self.files.sort()
+        self.left_out.sort()
 
     def walk(self):
         """Yield (path, why) of each file, and of each folder that is left out; note the others."""
@@ -293,15 +286,14 @@ class Listing:
     def tell_what_is_left_out(self):
         """Say in a line for each reason what is left out, and what folders it leaves unsearched."""
         reasons = collections.defaultdict(list)
-        for path, why in sorted(self.left_out):
+        for path, why in self.left_out:
             reasons[why].append(path)
         for why in sorted(reasons.keys() - {OTHER, EXCLUDED}):
             warn(f"{some(reasons[why])}: {why}")
         if not self.is_library:
-            lines = list(self.lone(reasons[OTHER]))
-            tell_some(warn, lines, FEW, " such folders; --report lists them")
+            tell_some(warn, [*self.lone()], FEW, " such folders; --report lists them")
 
-    def lone(self, others):
+    def lone(self):
         """Yield a line for each folder, with all below it, of other files and none searched."""
         searched = {os.path.dirname(os.path.join(self.root, ""))}
         for folder in map(os.path.dirname, self.files):
@@ -309,7 +301,7 @@ class Listing:
                 searched.add(folder)
                 folder = os.path.dirname(folder)
         endings = collections.defaultdict(set)
-        for path in others:
+        for path in (path for path, why in self.left_out if why == OTHER):
             lone, folder = "", os.path.dirname(path)
             while folder not in searched:
                 lone, folder = folder, os.path.dirname(folder)
@@ -381,12 +373,8 @@ SECOND = "second photograph"
 MOST_SCANS = 100  # ordinary progressive JPEGs have ten
 TIFF = {b"II*\0", b"MM\0*"}
 NESTED = set(b"moov trak mdia minf stbl edts".split())  # boxes of a video
-REDUCED = {  # with IMREAD_COLOR each reads colours
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    1: cv2.IMREAD_GRAYSCALE,
-}
+# With IMREAD_COLOR each reads colours.
+REDUCED = {scale: getattr(cv2, f"IMREAD_REDUCED_GRAYSCALE_{scale}") for scale in (2, 4, 8)}
 # Of a JPEG's own frame, where its first scan begins, and (kind, start, end) of each segment up to
 # that (ITU-T T.81, annex B).
 JpegHeader = collections.namedtuple("JpegHeader", "width height is_progressive scan segments")
@@ -462,12 +450,11 @@ def decode(data, colours=False, least=0):
 
 def decode_any(data):
     """Decode what OpenCV decodes. Raises BytesOnlyError for more than one picture."""
-    check_format(data)
     exif, is_tiff = exif_of(data), data[:4] in TIFF
     # OpenCV passes over a damaged page or frame; a WebP of one whole frame has two of these.
     frames = re.findall(rb"ANMF|VP8[ L]", data) if data[8:16] == b"WEBPVP8X" else ()
     # Not reduced, which aliases, nor to grey, as libpng's own conversion is biased.
-    pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED, range=(0, 2))[1]
+    _, pages = cv2.imdecodemulti(checked_array(data), cv2.IMREAD_UNCHANGED, range=(0, 2))
     if not pages or pages[0].dtype not in (np.uint8, np.uint16):
         raise ValueError(NOT_DECODED)
     page, *others = pages
@@ -481,17 +468,14 @@ def decode_any(data):
 
 def imdecode(data, flags=cv2.IMREAD_COLOR):
     """Decode data with OpenCV, as cv2.imread would from a file, or raise ValueError."""
-    check_format(data)
-    if data.startswith(JPEG_START) and not data.endswith(JPEG_END):
-        data += JPEG_END  # imdecode insists on the end marker, imread does not
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    image = cv2.imdecode(checked_array(data), flags)
     if image is None:
         raise ValueError(NOT_DECODED)
     return image
 
 
-def check_format(data):
-    """Raise ValueError for what OpenCV must not open, as it would take all memory."""
+def checked_array(data):
+    """Return data as OpenCV takes it; raise ValueError for what would take all memory there."""
     if not BEGINNINGS.match(data) or data[4:8] == b"ftyp":  # 36 KB of JPEG 2000 can claim 5 GB
         raise ValueError(NOT_DECODED)
     place = 8  # OpenCV 5 makes room for what a damaged chunk claims: 4 GB for 54 bytes
@@ -499,6 +483,9 @@ def check_format(data):
         place += 12 + int.from_bytes(data[place : place + 4], "big")
         if place > len(data):
             raise ValueError(CUT)
+    if data.startswith(JPEG_START) and not data.endswith(JPEG_END):
+        data += JPEG_END  # imdecode insists on the end marker, imread does not
+    return np.frombuffer(data, np.uint8)
 
 
 def laid_on_grey(image):
@@ -566,8 +553,8 @@ def decode_jpeg(data, colours, least):
         raise ValueError(CUT)
     if is_progressive and data.count(JPEG_SCAN) > MOST_SCANS:  # 3,000 took 55 seconds
         raise ValueError(f"a JPEG of more than {MOST_SCANS} scans")
-    flags = cv2.IMREAD_IGNORE_ORIENTATION | (cv2.IMREAD_COLOR if colours else 0)
-    image = imdecode(data, REDUCED[scale] | flags)
+    flags = cv2.IMREAD_COLOR if colours else cv2.IMREAD_GRAYSCALE
+    image = imdecode(data, flags | REDUCED.get(scale, 0) | cv2.IMREAD_IGNORE_ORIENTATION)
     # libjpeg fills what is missing with grey 128; two stumps would look like copies.
     if not is_whole and (image[-8 // scale :] == 128).all():  # the last row of blocks
         raise ValueError(CUT)
@@ -635,8 +622,7 @@ def rest_of(data):
     header, parts = b"", []
     if data.startswith(JPEG_START):
         header = EXTENDED_XMP.sub(b"", data[: jpeg_header(data).scan])
-        behind = data[jpeg_end(data) :]
-        parts = [(what_is_behind(data, header, behind), behind)]
+        parts = [part_behind(data, header)]
     elif data[4:8] == b"ftyp":
         for kind, start, end in boxes(io.BytesIO(data), len(data)):
             if kind == b"meta":
@@ -648,22 +634,23 @@ def rest_of(data):
     return frozenset(rest | {(what, "") for name, what in BESIDE.items() if name in header})
 
 
-def what_is_behind(data, header, behind):
-    """Say what the bytes behind a JPEG's picture are; nothing where they are a preview or none."""
-    own, start = jpeg_header(data), header.find(b"MPF\0") + 4
-    if behind and VIDEO.search(data, own.scan):  # damage can hide where the picture ends
-        return "video"
+def part_behind(data, header):
+    """Return what the bytes behind a JPEG's picture are, or nothing of a preview; and the bytes."""
+    own, behind = jpeg_header(data), data[jpeg_end(data) :]
+    start, second = header.find(b"MPF\0") + 4, behind.find(JPEG_START)
     index = exif_of(header[start:])  # of several pictures, with their types (CIPA DC-007)
     place = start + index.get(MP_ENTRIES, 0)
     entries = header[place : place + 16 * index.get(MP_COUNT, 0)]  # the first is the JPEG's own
     types = set(entries[18::16] if header[start : start + 1] == b"I" else entries[17::16])
-    if (second := behind.find(JPEG_START)) < 0 or types == {1}:  # a preview; 2 is another view
-        return ""
+    if behind and VIDEO.search(data, own.scan):  # damage can hide where the picture ends
+        return "video", behind
+    if second < 0 or types == {1}:  # a preview; 2 is another view
+        return "", behind
     if GAIN_MAP.search(behind, 0, START) or GAIN_MAP.search(header):
-        return "gain map"
+        return "gain map", behind
     other = jpeg_header(behind[second:])
     is_large = 2 * other.width * other.height >= own.width * own.height
-    return SECOND if is_large or 2 in types else "second picture"
+    return SECOND if is_large or 2 in types else "second picture", behind
 
 
 def jpeg_end(data):
@@ -1154,18 +1141,18 @@ class Cache:
         except (OSError, ValueError, sqlite3.Error) as error:
             stop(f"cannot use the cache {path}: {error}; name a new file")
 
-    def key_of(self, function, files, details):
-        """Return the columns task, path and stamp. Raises OSError."""
+    def key_of(self, function, files, details=""):
+        """Return a question's columns: task, path and stamp. Raises OSError."""
         stats = [f"{each.st_size} {each.st_mtime_ns}" for each in map(os.stat, files)]
         path, *others = map(os.path.abspath, files)
         stamp = "\n".join([RECIPE, str(details), *others, *stats])
         return function.__name__, os.fsencode(path), os.fsencode(stamp)
 
-    def find(self, function, files, details=""):
-        """Return what is kept of a function's answer about some files, or None."""
+    def find(self, *question):
+        """Return what is kept of the answer to a question as key_of takes it, or None."""
         query = "SELECT answer FROM answers WHERE task = ? AND path = ? AND stamp = ?"
         try:
-            key = self.key_of(function, files, details)
+            key = self.key_of(*question)
             with self.lock:
                 row = self.database.execute(query, key).fetchone()
             return json.loads(row[0])

@@ -375,8 +375,7 @@ TIFF = {b"II*\0", b"MM\0*"}
 NESTED = set(b"moov trak mdia minf stbl edts".split())  # boxes of a video
 # With IMREAD_COLOR each reads colours.
 REDUCED = {scale: getattr(cv2, f"IMREAD_REDUCED_GRAYSCALE_{scale}") for scale in (2, 4, 8)}
-# Of a JPEG's own frame, where its first scan begins, and (kind, start, end) of each segment up to
-# that (ITU-T T.81, annex B).
+# Of a JPEG's own frame; where its first scan begins; (kind, start, end) of each segment so far.
 JpegHeader = collections.namedtuple("JpegHeader", "width height is_progressive scan segments")
 
 
@@ -389,15 +388,15 @@ def open_picture(path, colours=False, least=0):
 
     Raises OSError, MemoryError, cv2.error, ValueError or BytesOnlyError.
     """
-    size = checked_size(path)
-    with LARGE if size > 2**26 else contextlib.nullcontext():
-        data = read(path, size)
+    with LARGE if checked_size(path) > 2**26 else contextlib.nullcontext():
+        data = read(path)
         with LARGE if pixels_of(data) > 2**25 else contextlib.nullcontext():
             return *decode(data, colours, least), data
 
 
-def read(path, size):
-    """Return the bytes of a file that has so many. Raises OSError or ValueError."""
+def read(path):
+    """Return a file's bytes. Raises OSError or ValueError."""
+    size = checked_size(path)
     if path.endswith(".icloud"):
         raise ValueError("it lies in iCloud; download it first")
     if size > 2**31 - 2**12:  # what one read returns at most
@@ -561,11 +560,11 @@ def decode_jpeg(data, colours, least):
     if not high * wide:  # between its segments is something else
         high, wide = image.shape[:2]
     image = image[: round(high / scale), : round(wide / scale)]  # what is beyond is padding
-    return set_upright(image, (wide, high), exif_of(data, scan))
+    return set_upright(image, (wide, high), exif_of(data[:scan]))
 
 
 def jpeg_header(data):
-    """Return the JpegHeader of a JPEG's own frame, not of a preview's; zeros for what it lacks."""
+    """Return a JPEG's own JpegHeader, no preview's (ITU-T T.81, annex B); 0 for what it lacks."""
     wide, high, is_progressive, scan, place, segments = 0, 0, False, 0, 2, []
     while not scan and data[place : place + 1] == b"\xff" and place < len(data) - 9:
         kind, start = data[place + 1], place
@@ -587,14 +586,14 @@ EXIF, NEXT_PAGE = 0x8769, "next page"  # the tag of EXIF's own directory
 UPRIGHT = {2: 1, 3: 3, 4: 2, 5: 4, 6: 5, 7: 7, 8: 6}  # {orientation: place in TURNS}
 
 
-def exif_of(data, end=None):
+def exif_of(data):
     """Return {(tag, kind): value} of the numbers and texts of a file's EXIF, or of a TIFF.
 
     It may stand behind the picture. At NEXT_PAGE is where a second page lies, or 0. Sources:
     EXIF 2.32 (CIPA DC-008), section 4.6; TIFF 6.0, section 2.
     """
     if data[:4] not in TIFF:
-        starts = (data.find(start, 0, end) for start in (b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"))
+        starts = (data.find(start) for start in (b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"))
         data = data[min((start for start in starts if start >= 0), default=len(data)) :][: 2**16]
     order, found, links = "big" if data.startswith(b"MM") else "little", {}, [4]
 
@@ -901,7 +900,7 @@ class Photo(typing.NamedTuple):
 
 def hash_by_article(path):
     """Return the Photo of a file as the article hashes it, and no View."""
-    image = imdecode(read(path, checked_size(path)))
+    image = imdecode(read(path))
     return Photo(path, image.shape[1::-1], (Print(dhash(image), 0, bytes(72)),)), None
 
 
@@ -925,9 +924,9 @@ def hash_needle(path):
     return Photo(path, size, found, "" if found else IS_BLANK), view_from(path, image, size, data)
 
 
-def times_in(data, end=None):
+def times_in(data):
     """Return when a picture was taken: datetimes, with their fraction of a second if known."""
-    exif, times = exif_of(data, end), set()
+    exif, times = exif_of(data), set()
     for tag, fraction in TIMES.items():
         part = exif.get((fraction, TEXT), b"").rstrip(b"\0 ")
         part = float(b"0." + part) if part.isdigit() else 0
@@ -1004,7 +1003,7 @@ class Team:
             return Photo.from_row(path, self.cache.find(function, [path])), None
         photo, view = self.run(function, path)
         if not photo.only_bytes.endswith(NOT_INSTALLED):  # it may be, by the next run
-            self.cache.put(function, [path], photo.row())
+            self.cache.put(photo.row(), function, [path])
         return photo._replace(path=path), view
 
     def digest(self, path, function):
@@ -1013,7 +1012,7 @@ class Team:
             digest = str(self.cache.find(function, [path]))
             if not DIGEST.fullmatch(digest):
                 digest = self.run(function, path)
-                self.cache.put(function, [path], digest)
+                self.cache.put(digest, function, [path])
             return digest
         return ""
 
@@ -1033,7 +1032,7 @@ class Team:
         if trouble:  # an error is no answer
             self.warn_once(trouble)
         else:
-            self.cache.put(look, files, row, turns)
+            self.cache.put(row, look, files, turns)
         return confirmed(finding, candidates, row)
 
 
@@ -1161,9 +1160,9 @@ class Cache:
         except Exception:  # it has vanished; nothing is kept, or somebody has changed it
             return None
 
-    def put(self, function, files, answer, details=""):
+    def put(self, answer, *question):
         with contextlib.suppress(OSError):  # it has vanished
-            row = *self.key_of(function, files, details), json.dumps(answer)
+            row = *self.key_of(*question), json.dumps(answer)
             with self.lock:
                 self.rows.append(row)
         if time.monotonic() - self.saved > 0.5:
@@ -1613,7 +1612,7 @@ def view_from(path, image, size, data):
     """Return the View of an opened picture."""
     scan = jpeg_header(data).scan if data.startswith(JPEG_START) else len(data)
     coded = jpeg_end(data) - scan if scan < len(data) else 0
-    facts = path, times_in(data, scan), rest_of(data), coded
+    facts = path, times_in(data[:scan]), rest_of(data), coded
     return View(shrunk_to(image, 8 * CLOSE), size, *facts)
 
 
@@ -1631,14 +1630,14 @@ def coded_of(path):
 
     Of the APPn and COM segments that is Adobe's, which tells what the colours mean.
     """
-    data = read(path, checked_size(path))
+    data = read(path)
     *_, scan, segments = jpeg_header(data)
     kept = [
         data[start:end]
         for kind, start, end in segments
         if kind == 0xEE or not (0xE0 <= kind <= 0xEF or kind == 0xFE)
     ]
-    return exif_of(data, scan).get(ORIENTATION), kept, data[scan : jpeg_end(data)]
+    return exif_of(data[:scan]).get(ORIENTATION), kept, data[scan : jpeg_end(data)]
 
 
 def have_same_pixels(one, two):
@@ -2042,7 +2041,7 @@ def picture_of(path):
         image = cv2.VideoCapture(path).read()[1] if is_video else open_picture(path, True)[0]
     except (BytesOnlyError, ValueError):  # its first page; what is left of a cut one
         with LARGE:
-            data = read(path, checked_size(path))
+            data = read(path)
             image = imdecode(data) if data.count(JPEG_SCAN) <= MOST_SCANS else None
     data = base64.b64encode(cv2.imencode(".jpg", shrunk(image, 240))[1])
     return f"data:image/jpeg;base64,{data.decode()}"

@@ -375,8 +375,8 @@ TIFF = {b"II*\0", b"MM\0*"}
 NESTED = set(b"moov trak mdia minf stbl edts".split())  # boxes of a video
 # With IMREAD_COLOR each reads colours.
 REDUCED = {scale: getattr(cv2, f"IMREAD_REDUCED_GRAYSCALE_{scale}") for scale in (2, 4, 8)}
-# Of a JPEG's own frame; where its first scan begins; (kind, start, end) of each segment so far.
-JpegHeader = collections.namedtuple("JpegHeader", "width height is_progressive scan segments")
+# Of a JPEG's own frame, and where its first scan begins.
+JpegHeader = collections.namedtuple("JpegHeader", "width height is_progressive scan")
 
 
 class BytesOnlyError(Exception):
@@ -544,7 +544,7 @@ def set_upright(image, size, exif):
 
 def decode_jpeg(data, colours, least):
     """Decode a JPEG, as small as its shorter side keeps 256 pixels; with 128 copies are lost."""
-    wide, high, is_progressive, scan, _ = jpeg_header(data)
+    wide, high, is_progressive, scan = jpeg_header(data)
     most = min((min(wide, high) - 1) // 255, math.sqrt(wide * high / max(least, 1)))
     scale = max((scale for scale in REDUCED if scale <= most), default=1)
     is_whole = data.rfind(JPEG_END) > scan
@@ -564,20 +564,26 @@ def decode_jpeg(data, colours, least):
 
 
 def jpeg_header(data):
-    """Return a JPEG's own JpegHeader, no preview's (ITU-T T.81, annex B); 0 for what it lacks."""
-    wide, high, is_progressive, scan, place, segments = 0, 0, False, 0, 2, []
-    while not scan and data[place : place + 1] == b"\xff" and place < len(data) - 9:
-        kind, start = data[place + 1], place
-        place += 1  # of a fill byte
-        if kind != 0xFF:
-            place += 1 + int.from_bytes(data[start + 2 : start + 4], "big")
-            segments.append((kind, start, place))
+    """Return the JpegHeader of a JPEG's own frame, not of a preview's; zeros for what it lacks."""
+    header = JpegHeader(0, 0, False, 0)
+    for kind, place, _ in segments(data):
         if kind == 0xDA:
-            scan = start
-        elif 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
-            high, wide = struct.unpack_from(">HH", data, start + 5)
-            is_progressive = kind in (0xC2, 0xC6, 0xCA, 0xCE)
-    return JpegHeader(wide, high, is_progressive, scan, segments)
+            return header._replace(scan=place)
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            high, wide = struct.unpack_from(">HH", data, place + 5)
+            header = JpegHeader(wide, high, kind in (0xC2, 0xC6, 0xCA, 0xCE), 0)
+    return header
+
+
+def segments(data):
+    """Yield (kind, start, end) of a JPEG's segments up to its first scan (ITU-T T.81, annex B)."""
+    place = 2
+    while data[place : place + 1] == b"\xff" and place < len(data) - 9:
+        kind, end = data[place + 1], place + 1  # of a fill byte
+        if kind != 0xFF:
+            end = place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+            yield kind, place, end
+        place = len(data) if kind == 0xDA else end
 
 
 TEXT, SHORT = 2, 3  # kinds of values in EXIF
@@ -1631,10 +1637,10 @@ def coded_of(path):
     Of the APPn and COM segments that is Adobe's, which tells what the colours mean.
     """
     data = read(path)
-    *_, scan, segments = jpeg_header(data)
+    scan = jpeg_header(data).scan
     kept = [
         data[start:end]
-        for kind, start, end in segments
+        for kind, start, end in segments(data)
         if kind == 0xEE or not (0xE0 <= kind <= 0xEF or kind == 0xFE)
     ]
     return exif_of(data[:scan]).get(ORIENTATION), kept, data[scan : jpeg_end(data)]

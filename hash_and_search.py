@@ -6,26 +6,19 @@
 """Which needle folders still hold photographs that the haystack lacks?
 
 The script of "Image hashing with OpenCV and Python" (Adrian Rosebrock, PyImageSearch, 2017), with
-one thing added: the hashes propose, and a look at both pictures decides. From top to bottom:
-
-  The article      dhash: an image -> its 64 bits; main: the run, from the options to its lines
-  1 Listing        a directory -> the paths of its photographs and videos
-  2 Decoding       a file's bytes -> an upright image, and the whole picture's size
-  3 Hashing one    an image -> its Prints: a hash of its rows, one of its columns, 72 grey levels
-  4 Hashing many   paths -> a Photo each: a Team of threads, a cache, a cluster's workers
-  5 Searching      a needle -> its Finding: the same bytes, candidates by their hashes, the look
-  6 Reports        Findings -> Directories, what is said of them, and the files of --report
-  7 Copying        Findings -> what the library lacks, copied to a folder
-  8 The command    the options, the screen, the exit status
+one thing added: the hashes propose, and a look at both pictures decides. From top to bottom stand
+the article's dhash and main, then what they need: 1 Listing paths, 2 Decoding a file into an image,
+3 Hashing one into its Prints, 4 Hashing many into Photos, 5 Searching their Findings, 6 Reports of
+those, 7 Copying what is lacking, 8 The command: options, screen, status.
 
 Too rare to earn their lines, and therefore refused: what only transparency or the lowest of 16
 bits show, JPEG 2000, Sun raster, Radiance, and PFM, PBM to PAM (their bytes are compared); BigTIFF
 and pictures of 32 bits a colour (unreadable); videos by what they show, and other metadata of raw
 files, MKV, AVI and MTS; the C libraries' own lines on a console of Windows; a word of ours on
 Ctrl-C while Python still imports, or on an OPENCV_IO_MAX_IMAGE_PIXELS that is no number (they tell
-themselves), or on files that lie in a cloud only (they are downloaded as they are read); junctions
-of Windows before Python 3.12 (followed as folders); our own reports among the needles (other files,
-as any); progress on less than 80 columns; a --report that is a new --cache too.
+themselves), or on files that lie in a cloud only (they are downloaded as they are read); our own
+reports among the needles (other files, as any); progress on less than 80 columns; a --report that
+is a new --cache too.
 """
 
 import argparse
@@ -66,7 +59,8 @@ import unicodedata
 
 PIP = f"{subprocess.list2cmdline([sys.executable or 'python'])} -m pip install"
 # Admit a panorama of 2**28 pixels; OpenCV's own 2**30 would let a small file take 6 GB of memory.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # read once, at the import
+MOST_PIXELS = "OPENCV_IO_MAX_IMAGE_PIXELS"
+os.environ.setdefault(MOST_PIXELS, str(2**28))  # read once, at the import
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's own threads would only wait here
 try:
     import cv2
@@ -151,12 +145,10 @@ def main(arguments=None):
 # ---- 1 Listing: a directory -> the paths of its photographs and videos -------------------------
 
 # What an ending means. A format that OpenCV decodes is one ending more, and its first bytes go into
-# BEGINNINGS; one that it does not wants a decoder in decode besides. A raw file that is found
-# through the small JPEG in it would invite people to delete the negative, so it is compared by its
-# bytes.
+# BEGINNINGS; one that it does not wants a decoder in decode besides. A raw file is compared by its
+# bytes: found through the small JPEG in it, it would invite people to delete the negative.
 KINDS = {
-    "decoded": """.jpg .jpeg .jpe .jfif .jif .mpo .png .bmp .dib .tif .tiff .webp .gif
-        .icloud""",  # the last is a photograph that lies in a cloud
+    "decoded": ".jpg .jpeg .jpe .jfif .jif .mpo .png .bmp .dib .tif .tiff .webp .gif .icloud",
     "HEIC": ".heic .heif .hif .avif",
     "raw": """.dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .srw .orf .ori .raf .rw2 .raw .rwl .pef
         .ptx .x3f .3fr .fff .erf .kdc .dcr .dcs .k25 .mrw .mdc .mef .mos .iiq .cap .gpr .bay .jxl
@@ -165,16 +157,13 @@ KINDS = {
     "video": """.mov .mp4 .m4v .avi .mpg .mpeg .mpe .m1v .m2v .mts .m2ts .m2t .tod .mod .3gp .3gpp
         .3g2 .wmv .asf .mkv .webm .vob .flv .f4v .dv .ogv .qt .mxf .divx .rm .rmvb .insv .lrv
         .360""",
+    None: """.ini .db .ctg .html .htm .json .mp3 .m4a .aac .flac .ogg .wma .wav .txt .log .xml .css
+        .js .url .lnk .exe .dll .mrk .lrprev .lrcat .lrdata .xmp .aae .thm .pp3 .dop""",
 }
+HARMLESS = set(KINDS[None].split())  # no alarm where nothing else lies in a folder
+KIND_OF = {ending: kind for kind, endings in KINDS.items() for ending in endings.split()}
 PHOTOGRAPHS = {"decoded", "HEIC"}
 ARCHIVES = set(".zip .7z .rar .tar .tgz .gz .iso .dmg".split())
-# Endings of files that are no alarm where nothing else lies in a folder.
-HARMLESS = set(
-    """.ini .db .ctg .html .htm .json .mp3 .m4a .aac .flac .ogg .wma .wav .txt .log .xml
-    .css .js .url .lnk .exe .dll .mrk .lrprev .lrcat .lrdata .xmp .aae .thm .pp3 .dop""".split()
-)
-KIND_OF = dict.fromkeys(HARMLESS)
-KIND_OF.update((ending, kind) for kind, endings in KINDS.items() for ending in endings.split())
 # How a needle begins that no ending tells: a phone's backup, a rescued file, an editor's original.
 BEGINNINGS = re.compile(
     rb"(?P<decoded>\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|BM....\0{4})"
@@ -189,9 +178,7 @@ TRASH = re.compile(
     r"|\.photoprism|\.sync/archive|_gsdata_/_saved_|\.cache/thumbnails)",
     re.IGNORECASE | re.DOTALL,
 )
-# Why something is not searched: files that are none of KINDS, and files of the other sorts.
-OTHER, EXCLUDED, HIDDEN = "other file", "excluded", "hidden"
-ARCHIVE = "archive, in which nothing is searched; unpack it"
+OTHER, EXCLUDED = "other file", "excluded"  # why something is not searched: it is none of KINDS
 TRIFLE = "trifle"  # what nobody would look for, and nobody is told of
 PREVIEWS = "thumbs", "encoded-video"  # of immich, beside its upload or library
 PART = ".hash_and_search-"  # begins the name of a copy that is not whole yet
@@ -204,12 +191,9 @@ def kind_of(path):
 
 
 def kind_of_needle(path):
-    """Return what a needle's ending tells, or its first bytes."""
-    return kind_of(path) if ending_of(path) in KIND_OF else kind_by_bytes(path)
-
-
-def kind_by_bytes(path):
-    """Return what a file's first bytes tell; what can't be read may be a photograph."""
+    """Return what a needle's ending tells, or its first bytes; unread, it may be a photograph."""
+    if ending_of(path) in KIND_OF and not os.path.basename(path).startswith("._"):
+        return kind_of(path)
     try:
         with open(path if size_of(path) else os.devnull, "rb") as file:  # a pipe would wait
             found = BEGINNINGS.match(file.read(16))
@@ -246,13 +230,16 @@ class Listing:
     def fill(self, kind):
         """Sort what lies below root into files and left_out; kind is the function that tells."""
         for path, why in self.walk():
-            why = EXCLUDED if self.is_excluded(path) else why
+            below = f"/{path.removeprefix(self.root)}/"  # so a pattern fits its folders, too
+            if any(fnmatch.fnmatch(below, f"*/{each.rstrip('/')}/*") for each in self.exclude):
+                why = EXCLUDED
             why = why or self.why_not_searched(path, kind(path))
             if not why:
                 self.files.append(path)
             elif why != TRIFLE:
                 self.left_out.append((path, why))
         self.files.sort()
+        self.left_out.sort()
 
     def walk(self):
         """Yield (path, why) of each file, and of each folder that is left out; note the others."""
@@ -271,8 +258,10 @@ class Listing:
                 yield folder, f"cannot be listed: {error.strerror}"
                 continue
             for entry in sorted(is_folder, key=lambda entry: entry.name, reverse=True):
-                # Python tells junctions of Windows since 3.12, and follows them before.
-                is_link = entry.is_symlink() or getattr(entry, "is_junction", bool)()
+                is_link = entry.is_symlink()
+                if os.name == "nt":  # where junctions are links, too
+                    tag = entry.stat(follow_symlinks=False).st_reparse_tag
+                    is_link |= tag == stat.IO_REPARSE_TAG_MOUNT_POINT
                 if is_link and os.path.isdir(entry.path):
                     yield entry.path, "link to a folder, not followed"
                 elif not is_folder[entry]:
@@ -285,32 +274,27 @@ class Listing:
     def why_not_searched(self, path, kind):
         """Return why a file of a kind, or of none, is not searched; nothing if it is."""
         name = os.path.basename(path)
-        if name.startswith(PART) or (name.startswith("._") and not kind_by_bytes(path)):
+        if name.startswith(PART) or (name.startswith("._") and not kind_of_needle(path)):
             return TRIFLE  # the latter macOS puts beside each file on other disks
         if name.startswith(".") and not name.endswith(".icloud"):
-            return HIDDEN if kind else TRIFLE
+            return "hidden" if kind else TRIFLE
         if kind:
             return ""
-        is_archive = ending_of(path) in ARCHIVES and not self.is_library
-        return ARCHIVE if is_archive else OTHER
-
-    def is_excluded(self, path):
-        """Whether a pattern fits the path below root, or one of its folders, as rsync's do."""
-        below = f"/{path.removeprefix(self.root)}/"
-        return any(fnmatch.fnmatch(below, f"*/{each.rstrip('/')}/*") for each in self.exclude)
+        if ending_of(path) in ARCHIVES and not self.is_library:
+            return "archive, in which nothing is searched; unpack it"
+        return OTHER
 
     def tell_what_is_left_out(self):
         """Say in a line for each reason what is left out, and what folders it leaves unsearched."""
         reasons = collections.defaultdict(list)
-        for path, why in sorted(self.left_out):
+        for path, why in self.left_out:
             reasons[why].append(path)
         for why in sorted(reasons.keys() - {OTHER, EXCLUDED}):
             warn(f"{some(reasons[why])}: {why}")
         if not self.is_library:
-            lines = list(self.lone(reasons[OTHER]))
-            tell_some(warn, lines, FEW, " such folders; --report lists them")
+            tell_some(warn, [*self.lone()], FEW, " such folders; --report lists them")
 
-    def lone(self, others):
+    def lone(self):
         """Yield a line for each folder, with all below it, of other files and none searched."""
         searched = {os.path.dirname(os.path.join(self.root, ""))}
         for folder in map(os.path.dirname, self.files):
@@ -318,7 +302,7 @@ class Listing:
                 searched.add(folder)
                 folder = os.path.dirname(folder)
         endings = collections.defaultdict(set)
-        for path in others:
+        for path in (path for path, why in self.left_out if why == OTHER):
             lone, folder = "", os.path.dirname(path)
             while folder not in searched:
                 lone, folder = folder, os.path.dirname(folder)
@@ -369,7 +353,7 @@ NOT_DECODED = "not an image that OpenCV can decode, or a damaged one"
 NOT_INSTALLED = "is not installed"
 CUT = "the end of the file is missing, or it is damaged"
 SEVERAL = "it holds several pictures"
-TOO_LARGE = "it has more than {} pixels; raise OPENCV_IO_MAX_IMAGE_PIXELS to read it"
+TOO_LARGE = f"it has more than {{}} pixels; raise {MOST_PIXELS} to read it"
 JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", b"\xff\xda"
 JPEG_MARKER = re.compile(rb"\xff[\xc4\xd9-\xdd\xe0-\xef\xfe]")  # in or behind a scan
 # In an XMP too long for one segment, this begins all but the first (XMP specification, part 3).
@@ -390,12 +374,8 @@ SECOND = "second photograph"
 MOST_SCANS = 100  # ordinary progressive JPEGs have ten
 TIFF = {b"II*\0", b"MM\0*"}
 NESTED = set(b"moov trak mdia minf stbl edts".split())  # boxes of a video
-REDUCED = {  # with IMREAD_COLOR each reads colours
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    1: cv2.IMREAD_GRAYSCALE,
-}
+# With IMREAD_COLOR each reads colours.
+REDUCED = {scale: getattr(cv2, f"IMREAD_REDUCED_GRAYSCALE_{scale}") for scale in (2, 4, 8)}
 # Of a JPEG's own frame, and where its first scan begins.
 JpegHeader = collections.namedtuple("JpegHeader", "width height is_progressive scan")
 
@@ -409,20 +389,15 @@ def open_picture(path, colours=False, least=0):
 
     Raises OSError, MemoryError, cv2.error, ValueError or BytesOnlyError.
     """
-    size = checked_size(path)
-    with room_for(size, 2**26):
-        data = read(path, size)
-        with room_for(pixels_of(data), 2**25):
+    with LARGE if checked_size(path) > 2**26 else contextlib.nullcontext():
+        data = read(path)
+        with LARGE if pixels_of(data) > 2**25 else contextlib.nullcontext():
             return *decode(data, colours, least), data
 
 
-def room_for(need, most):
-    """Return a lock to hold while more is needed than every thread may take at once."""
-    return LARGE if need > most else contextlib.nullcontext()
-
-
-def read(path, size):
-    """Return the bytes of a file that has so many. Raises OSError or ValueError."""
+def read(path):
+    """Return a file's bytes. Raises OSError or ValueError."""
+    size = checked_size(path)
     if path.endswith(".icloud"):
         raise ValueError("it lies in iCloud; download it first")
     if size > 2**31 - 2**12:  # what one read returns at most
@@ -475,12 +450,11 @@ def decode(data, colours=False, least=0):
 
 def decode_any(data):
     """Decode what OpenCV decodes. Raises BytesOnlyError for more than one picture."""
-    check_format(data)
     exif, is_tiff = exif_of(data), data[:4] in TIFF
     # OpenCV passes over a damaged page or frame; a WebP of one whole frame has two of these.
     frames = re.findall(rb"ANMF|VP8[ L]", data) if data[8:16] == b"WEBPVP8X" else ()
     # Not reduced, which aliases, nor to grey, as libpng's own conversion is biased.
-    pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED, range=(0, 2))[1]
+    _, pages = cv2.imdecodemulti(checked_array(data), cv2.IMREAD_UNCHANGED, range=(0, 2))
     if not pages or pages[0].dtype not in (np.uint8, np.uint16):
         raise ValueError(NOT_DECODED)
     page, *others = pages
@@ -494,28 +468,24 @@ def decode_any(data):
 
 def imdecode(data, flags=cv2.IMREAD_COLOR):
     """Decode data with OpenCV, as cv2.imread would from a file, or raise ValueError."""
-    check_format(data)
-    if data.startswith(JPEG_START) and not data.endswith(JPEG_END):
-        data += JPEG_END  # imdecode insists on the end marker, imread does not
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    image = cv2.imdecode(checked_array(data), flags)
     if image is None:
         raise ValueError(NOT_DECODED)
     return image
 
 
-def check_format(data):
-    """Raise ValueError for what OpenCV must not open, as it would take all memory.
-
-    A JPEG 2000 or an AVIF of 36 KB can claim 5 GB, and OpenCV 5 makes room for what a PNG's damaged
-    chunk claims: 4 GB for a file of 54 bytes.
-    """
-    if not BEGINNINGS.match(data) or data[4:8] == b"ftyp":
+def checked_array(data):
+    """Return data as OpenCV takes it; raise ValueError for what would take all memory there."""
+    if not BEGINNINGS.match(data) or data[4:8] == b"ftyp":  # 36 KB of JPEG 2000 can claim 5 GB
         raise ValueError(NOT_DECODED)
-    place = 8
+    place = 8  # OpenCV 5 makes room for what a damaged chunk claims: 4 GB for 54 bytes
     while data.startswith(b"\x89PNG") and data[place + 4 : place + 8] != b"IEND":
         place += 12 + int.from_bytes(data[place : place + 4], "big")
         if place > len(data):
             raise ValueError(CUT)
+    if data.startswith(JPEG_START) and not data.endswith(JPEG_END):
+        data += JPEG_END  # imdecode insists on the end marker, imread does not
+    return np.frombuffer(data, np.uint8)
 
 
 def laid_on_grey(image):
@@ -575,25 +545,23 @@ def set_upright(image, size, exif):
 
 def decode_jpeg(data, colours, least):
     """Decode a JPEG, as small as its shorter side keeps 256 pixels; with 128 copies are lost."""
-    header = jpeg_header(data)
-    high, wide = header.height, header.width
-    most = math.sqrt(high * wide / max(least, 1))
-    scales = (scale for scale in REDUCED if min(high, wide) > 255 * scale and scale <= most)
-    scale = next(scales, 1)
-    is_whole = data.rfind(JPEG_END) > header.scan
-    if header.is_progressive and not is_whole:  # it decodes, but blurred
+    wide, high, is_progressive, scan = jpeg_header(data)
+    most = min((min(wide, high) - 1) // 255, math.sqrt(wide * high / max(least, 1)))
+    scale = max((scale for scale in REDUCED if scale <= most), default=1)
+    is_whole = data.rfind(JPEG_END) > scan
+    if is_progressive and not is_whole:  # it decodes, but blurred
         raise ValueError(CUT)
-    if header.is_progressive and data.count(JPEG_SCAN) > MOST_SCANS:  # 3,000 took 55 seconds
+    if is_progressive and data.count(JPEG_SCAN) > MOST_SCANS:  # 3,000 took 55 seconds
         raise ValueError(f"a JPEG of more than {MOST_SCANS} scans")
-    flags = cv2.IMREAD_IGNORE_ORIENTATION | (cv2.IMREAD_COLOR if colours else 0)
-    image = imdecode(data, REDUCED[scale] | flags)
+    flags = cv2.IMREAD_COLOR if colours else cv2.IMREAD_GRAYSCALE
+    image = imdecode(data, flags | REDUCED.get(scale, 0) | cv2.IMREAD_IGNORE_ORIENTATION)
     # libjpeg fills what is missing with grey 128; two stumps would look like copies.
     if not is_whole and (image[-8 // scale :] == 128).all():  # the last row of blocks
         raise ValueError(CUT)
     if not high * wide:  # between its segments is something else
         high, wide = image.shape[:2]
     image = image[: round(high / scale), : round(wide / scale)]  # what is beyond is padding
-    return set_upright(image, (wide, high), exif_of(data, header.scan))
+    return set_upright(image, (wide, high), exif_of(data[:scan]))
 
 
 def jpeg_header(data):
@@ -625,14 +593,14 @@ EXIF, NEXT_PAGE = 0x8769, "next page"  # the tag of EXIF's own directory
 UPRIGHT = {2: 1, 3: 3, 4: 2, 5: 4, 6: 5, 7: 7, 8: 6}  # {orientation: place in TURNS}
 
 
-def exif_of(data, end=None):
+def exif_of(data):
     """Return {(tag, kind): value} of the numbers and texts of a file's EXIF, or of a TIFF.
 
     It may stand behind the picture. At NEXT_PAGE is where a second page lies, or 0. Sources:
     EXIF 2.32 (CIPA DC-008), section 4.6; TIFF 6.0, section 2.
     """
     if data[:4] not in TIFF:
-        starts = (data.find(start, 0, end) for start in (b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"))
+        starts = (data.find(start) for start in (b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"))
         data = data[min((start for start in starts if start >= 0), default=len(data)) :][: 2**16]
     order, found, links = "big" if data.startswith(b"MM") else "little", {}, [4]
 
@@ -660,8 +628,7 @@ def rest_of(data):
     header, parts = b"", []
     if data.startswith(JPEG_START):
         header = EXTENDED_XMP.sub(b"", data[: jpeg_header(data).scan])
-        behind = data[jpeg_end(data) :]
-        parts.append((what_is_behind(data, header, behind), behind))
+        parts = [part_behind(data, header)]
     elif data[4:8] == b"ftyp":
         for kind, start, end in boxes(io.BytesIO(data), len(data)):
             if kind == b"meta":
@@ -673,22 +640,23 @@ def rest_of(data):
     return frozenset(rest | {(what, "") for name, what in BESIDE.items() if name in header})
 
 
-def what_is_behind(data, header, behind):
-    """Say what the bytes behind a JPEG's picture are; nothing where they are a preview or none."""
-    own, start = jpeg_header(data), header.find(b"MPF\0") + 4
-    if behind and VIDEO.search(data, own.scan):  # damage can hide where the picture ends
-        return "video"
+def part_behind(data, header):
+    """Return what the bytes behind a JPEG's picture are, or nothing of a preview; and the bytes."""
+    own, behind = jpeg_header(data), data[jpeg_end(data) :]
+    start, second = header.find(b"MPF\0") + 4, behind.find(JPEG_START)
     index = exif_of(header[start:])  # of several pictures, with their types (CIPA DC-007)
     place = start + index.get(MP_ENTRIES, 0)
     entries = header[place : place + 16 * index.get(MP_COUNT, 0)]  # the first is the JPEG's own
     types = set(entries[18::16] if header[start : start + 1] == b"I" else entries[17::16])
-    if (second := behind.find(JPEG_START)) < 0 or types == {1}:  # a preview; 2 is another view
-        return ""
+    if behind and VIDEO.search(data, own.scan):  # damage can hide where the picture ends
+        return "video", behind
+    if second < 0 or types == {1}:  # a preview; 2 is another view
+        return "", behind
     if GAIN_MAP.search(behind, 0, START) or GAIN_MAP.search(header):
-        return "gain map"
+        return "gain map", behind
     other = jpeg_header(behind[second:])
     is_large = 2 * other.width * other.height >= own.width * own.height
-    return SECOND if is_large or 2 in types else "second picture"
+    return SECOND if is_large or 2 in types else "second picture", behind
 
 
 def jpeg_end(data):
@@ -707,7 +675,7 @@ def decode_heif(data):
     if not (heif := pillow_heif()):
         raise BytesOnlyError(f"a HEIC or an AVIF, and pillow-heif {NOT_INSTALLED}")
     is_avif = data[8:11] == b"avi"
-    most = most_pixels() // (4 if is_avif else 1)  # an AVIF of 36 KB can claim 5 GB
+    most = int(os.environ[MOST_PIXELS]) // (4 if is_avif else 1)  # one of 36 KB can claim 5 GB
     if pixels_of(data) > most:
         raise ValueError(TOO_LARGE.format(most))
     collections.deque(boxes(io.BytesIO(data), len(data)), 0)  # what is cut off decodes into green
@@ -756,19 +724,12 @@ def boxes(file, end, place=0, depth=0):
 
 def reason(error):
     """Say in one line why a file could not be read."""
-    text = str(error)
-    if isinstance(error, OSError):
-        text = error.strerror or text
-    elif isinstance(error, MemoryError):
+    text = getattr(error, "strerror", "") or getattr(error, "err", "") or str(error)
+    if isinstance(error, MemoryError):
         text = "not enough memory"
-    elif isinstance(error, cv2.error):
-        is_large = "IMAGE_PIXELS" in text
-        text = TOO_LARGE.format(most_pixels()) if is_large else error.err or text
+    elif isinstance(error, cv2.error) and "IMAGE_PIXELS" in text:
+        text = TOO_LARGE.format(os.environ[MOST_PIXELS])
     return " ".join(text.split())
-
-
-def most_pixels():
-    return int(os.environ.get("OPENCV_IO_MAX_IMAGE_PIXELS", 2**30))  # a worker's may be its own
 
 
 # ---- 3 Hashing one: an image -> its Prints -----------------------------------------------------
@@ -943,7 +904,7 @@ class Photo(typing.NamedTuple):
 
 def hash_by_article(path):
     """Return the Photo of a file as the article hashes it, and no View."""
-    image = imdecode(read(path, checked_size(path)))
+    image = imdecode(read(path))
     return Photo(path, image.shape[1::-1], (Print(dhash(image), 0, bytes(72)),)), None
 
 
@@ -967,9 +928,9 @@ def hash_needle(path):
     return Photo(path, view.size, found, "" if found else IS_BLANK), view
 
 
-def times_in(data, end=None):
+def times_in(data):
     """Return when a picture was taken: datetimes, with their fraction of a second if known."""
-    exif, times = exif_of(data, end), set()
+    exif, times = exif_of(data), set()
     for tag, fraction in TIMES.items():
         part = exif.get((fraction, TEXT), b"").rstrip(b"\0 ")
         part = float(b"0." + part) if part.isdigit() else 0
@@ -1042,7 +1003,7 @@ class Team:
             return Photo.from_row(path, self.cache.find(function, [path])), None
         photo, view = self.run(function, path)
         if not photo.only_bytes.endswith(NOT_INSTALLED):  # it may be, by the next run
-            self.cache.put(function, [path], photo.row())
+            self.cache.put(photo.row(), function, [path])
         return photo._replace(path=path), view
 
     def digest(self, path, function):
@@ -1051,7 +1012,7 @@ class Team:
             digest = str(self.cache.find(function, [path]))
             if not re.fullmatch("[0-9a-f]{32}", digest):
                 digest = self.run(function, path)
-                self.cache.put(function, [path], digest)
+                self.cache.put(digest, function, [path])
             return digest
         return ""
 
@@ -1071,7 +1032,7 @@ class Team:
         if trouble:  # an error is no answer
             self.warn_once(trouble)
         else:
-            self.cache.put(look, files, row, turns)
+            self.cache.put(row, look, files, turns)
         return confirmed(finding, candidates, row)
 
 
@@ -1100,22 +1061,20 @@ class Cluster:
             stop(f"--dask needs one more package; run: {PIP} distributed")
         logging.disable()  # it tells of lost workers, whose work others do again
         self.wait_for, self.name = distributed.wait, f"the Dask scheduler at {scheduler}"
+        trouble = f"no Dask scheduler answers at {scheduler}"
+        thread = concurrent.futures.ThreadPoolExecutor(1)  # left where it hangs for 12 seconds
         try:
-            self.client = in_time(12, functools.partial(distributed.Client, scheduler, timeout=8))
-        except Exception as error:  # whatever it is that answers there
-            stop(f"no Dask scheduler answers at {scheduler}: {type(error).__name__} {error}")
-        try:
+            self.client = thread.submit(distributed.Client, scheduler, timeout=8).result(12)
+            trouble = f"a worker of {self.name} failed"
             # As a module: of what stands in __main__ each task would get a copy, locks and all.
-            in_time(12, self.client.upload_file, __file__)
+            thread.submit(self.client.upload_file, __file__).result(12)
             self.module = importlib.import_module(pathlib.Path(__file__).stem)
-            theirs = in_time(12, self.client.run, self.module.settle).values()
-        except Exception as error:
-            stop(f"a worker of {self.name} failed: {type(error).__name__} {error}")
-        if others := set(theirs) - {cv2.__version__}:
-            others = ", ".join(sorted(others))
+            theirs = thread.submit(self.client.run, self.module.settle).result(12).values()
+        except Exception as error:  # whatever it is that answers there
+            stop(f"{trouble}: {type(error).__name__} {error}")
+        if others := ", ".join(sorted(set(theirs) - {cv2.__version__})):
             warn(f"the workers have OpenCV {others}, this machine has {cv2.__version__}")
-        self.heard, self.lock = time.monotonic(), threading.Lock()
-        self.warn_once = functools.cache(warn)
+        self.heard, self.warning = time.monotonic(), threading.Lock()
 
     def run(self, function, *paths, **details):
         """Return what a function returns on a worker, which knows files by their absolute paths.
@@ -1128,9 +1087,9 @@ class Cluster:
         while future.status == "pending" and self.client.status == "running":
             with contextlib.suppress(Exception):  # the second is up, or the future is cancelled
                 self.wait_for([future], timeout=1)
-            if future.status == "pending" and time.monotonic() - self.heard > 12:
-                with self.lock:
-                    self.warn_once(f"waiting for the workers of {self.name}")
+            is_late = future.status == "pending" and time.monotonic() - self.heard > 12
+            if is_late and self.warning.acquire(blocking=False):  # one thread, once
+                warn(f"waiting for the workers of {self.name}")
         self.heard = time.monotonic()
         if future.status in ("pending", "cancelled"):
             stop(f"{self.name} is gone")
@@ -1145,11 +1104,6 @@ class Cluster:
         return answer
 
 
-def in_time(seconds, function, *arguments):
-    """Return what a call returns. Raises TimeoutError after so many seconds, and leaves it."""
-    return concurrent.futures.ThreadPoolExecutor(1).submit(function, *arguments).result(seconds)
-
-
 def settle():
     """Make a process of ours quick at many small pictures; return its version of OpenCV."""
     cv2.setNumThreads(1)  # photographs are spread over threads, not the pixels of one
@@ -1162,50 +1116,42 @@ def settle():
 class Cache:
     """Answers in an SQLite file, by the paths, sizes and times of the files that they depend on."""
 
-    APPLICATION_ID = 0x64486173  # "dHas"
-
     def __init__(self, path):
         """Open or make the file, if one is named. Raises Ended where it is something else."""
-        self.rows, self.saved, self.lock = {}, time.monotonic(), threading.Lock()
-        self.database = None
+        self.rows, self.saved, self.lock = [], time.monotonic(), threading.Lock()
         if not path:
+            self.find = self.put = self.save = lambda *_: None
             return
         try:
-            self.refuse_others(path)
-            options = {"timeout": 60, "isolation_level": None, "check_same_thread": False}
+            if os.path.exists(path) and not os.path.isfile(path):
+                raise ValueError("not a regular file")
+            with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+                header = file.read(72)  # before SQLite can change what is no cache
+                if header and header[68:] != b"dHas":
+                    raise ValueError("it is there already, and it is not a cache of this script")
+            options = {"timeout": 60, "isolation_level": "IMMEDIATE", "check_same_thread": False}
             self.database = sqlite3.connect(path, **options)
             self.database.executescript(
                 "PRAGMA cache_size = -256; BEGIN IMMEDIATE;"
-                f"PRAGMA application_id = {self.APPLICATION_ID};"
+                "PRAGMA application_id = 0x64486173;"  # "dHas"
                 "CREATE TABLE IF NOT EXISTS answers (task TEXT, path BLOB, stamp BLOB, answer TEXT,"
                 " PRIMARY KEY (task, path)) WITHOUT ROWID; COMMIT;"
             )
         except (OSError, ValueError, sqlite3.Error) as error:
             stop(f"cannot use the cache {path}: {error}; name a new file")
 
-    def refuse_others(self, path):
-        """Raise ValueError for a file that is no cache: to open it with SQLite can change it."""
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise ValueError("not a regular file")
-        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
-            header = file.read(72)
-            if header and header[68:] != self.APPLICATION_ID.to_bytes(4, "big"):
-                raise ValueError("it is there already, and it is not a cache of this script")
-
-    def key_of(self, function, files, details):
-        """Return the columns task, path and stamp. Raises OSError."""
+    def key_of(self, function, files, details=""):
+        """Return a question's columns: task, path and stamp. Raises OSError."""
         stats = [f"{each.st_size} {each.st_mtime_ns}" for each in map(os.stat, files)]
         path, *others = map(os.path.abspath, files)
         stamp = "\n".join([RECIPE, str(details), *others, *stats])
         return function.__name__, os.fsencode(path), os.fsencode(stamp)
 
-    def find(self, function, files, details=""):
-        """Return what is kept of a function's answer about some files, or None."""
-        if not self.database:
-            return None
+    def find(self, *question):
+        """Return what is kept of the answer to a question as key_of takes it, or None."""
         query = "SELECT answer FROM answers WHERE task = ? AND path = ? AND stamp = ?"
         try:
-            key = self.key_of(function, files, details)
+            key = self.key_of(*question)
             with self.lock:
                 row = self.database.execute(query, key).fetchone()
             return json.loads(row[0])
@@ -1214,27 +1160,22 @@ class Cache:
         except Exception:  # it has vanished; nothing is kept, or somebody has changed it
             return None
 
-    def put(self, function, files, answer, details=""):
-        if not self.database:
-            return
+    def put(self, answer, *question):
         with contextlib.suppress(OSError):  # it has vanished
-            *key, stamp = self.key_of(function, files, details)
+            row = *self.key_of(*question), json.dumps(answer)
             with self.lock:
-                self.rows[tuple(key)] = *key, stamp, json.dumps(answer)
+                self.rows.append(row)
         if time.monotonic() - self.saved > 0.5:
             self.save()
 
     def save(self):
         """Write the answers to the file; warn where that fails, as a run needs no cache."""
-        if not self.database:
-            return
+        insert = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)"
         with self.lock:
-            rows, self.rows, self.saved = self.rows, {}, time.monotonic()
+            rows, self.rows, self.saved = self.rows, [], time.monotonic()
             try:
                 with self.database:  # committed at the end, or rolled back
-                    self.database.execute("BEGIN IMMEDIATE")
-                    insert = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)"
-                    self.database.executemany(insert, rows.values())
+                    self.database.executemany(insert, rows)
             except sqlite3.Error as error:
                 warn(f"cannot write to the cache: {error}")
 
@@ -1656,7 +1597,7 @@ def view_of(path, least=0):
     image, size, data = open_picture(path, True, least)
     scan = jpeg_header(data).scan if data.startswith(JPEG_START) else len(data)
     coded = jpeg_end(data) - scan if scan < len(data) else 0
-    facts = path, times_in(data, scan), rest_of(data), coded
+    facts = path, times_in(data[:scan]), rest_of(data), coded
     return View(shrunk_to(image, 8 * CLOSE), size, *facts)
 
 
@@ -1677,14 +1618,14 @@ def coded_of(path):
 
     Of the APPn and COM segments that is Adobe's, which tells what the colours mean.
     """
-    data = read(path, checked_size(path))
+    data = read(path)
     scan = jpeg_header(data).scan
     kept = [
         data[start:end]
         for kind, start, end in segments(data)
         if kind == 0xEE or not (0xE0 <= kind <= 0xEF or kind == 0xFE)
     ]
-    return exif_of(data, scan).get(ORIENTATION), kept, data[scan : jpeg_end(data)]
+    return exif_of(data[:scan]).get(ORIENTATION), kept, data[scan : jpeg_end(data)]
 
 
 def is_same_picture(one, two):
@@ -2104,7 +2045,7 @@ def picture_of(path):
         image = cv2.VideoCapture(path).read()[1] if is_video else open_picture(path, True)[0]
     except (BytesOnlyError, ValueError):  # its first page; what is left of a cut one
         with LARGE:
-            data = read(path, checked_size(path))
+            data = read(path)
             image = imdecode(data) if data.count(JPEG_SCAN) <= MOST_SCANS else None
     data = base64.b64encode(cv2.imencode(".jpg", shrunk(image, 240))[1])
     return f"data:image/jpeg;base64,{data.decode()}"

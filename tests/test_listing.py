@@ -4,8 +4,10 @@ import contextlib
 import os
 import pathlib
 import shutil
+import stat
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -256,7 +258,6 @@ def test_a_folder_that_vanishes_while_others_are_listed_is_named(tree):
     assert path == gone and why.startswith("cannot be listed: ")
 
 
-@pytest.mark.skipif(os.name == "nt" and sys.version_info < (3, 12), reason="Python follows them")
 def test_a_junction_is_not_followed(tree, monkeypatch):
     put(tree.path / "elsewhere" / "a.jpg", draw(50))
     put(tree.needles / "x" / "1.jpg", encode(draw(1)))
@@ -270,17 +271,18 @@ def test_a_junction_is_not_followed(tree, monkeypatch):
         except OSError:
             pytest.skip("this file system has no junctions, as wine's")
         listing.fill(kind_of)
-    else:  # a folder that looks like one
+    else:  # a folder that looks like one, as Windows tells it to any Python
         put(tree.needles / "x" / "junction" / "a.jpg", draw(50))
-        scandir = os.scandir
+        scandir, mark = os.scandir, 0xA0000003
 
         class AsOnWindows:
             def __init__(self, entry):
                 self.name, self.path = entry.name, entry.path
                 self.is_symlink, self.is_dir = entry.is_symlink, entry.is_dir
 
-            def is_junction(self):
-                return self.name == "junction"
+            def stat(self, follow_symlinks):
+                assert not follow_symlinks  # which would open it
+                return SimpleNamespace(st_reparse_tag=mark * (self.name == "junction"))
 
         @contextlib.contextmanager
         def entries(path):
@@ -289,6 +291,8 @@ def test_a_junction_is_not_followed(tree, monkeypatch):
 
         with monkeypatch.context() as windows:
             windows.setattr(os, "scandir", entries)
+            windows.setattr(os, "name", "nt")
+            windows.setattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", mark, raising=False)
             listing.fill(kind_of)
     assert [os.path.basename(path) for path in listing.files] == ["1.jpg"]
     path = os.path.join(tree.needles, "x", "junction")

@@ -391,7 +391,7 @@ def open_picture(path, colours=False, least=0):
     """
     with LARGE if checked_size(path) > 2**26 else contextlib.nullcontext():
         data = read(path)
-        with LARGE if pixels_of(data) > 2**25 else contextlib.nullcontext():
+        with LARGE if is_large(data) else contextlib.nullcontext():
             return *decode(data, colours, least), data
 
 
@@ -416,22 +416,15 @@ def checked_size(path):
     return stats.st_size
 
 
-def pixels_of(data):
-    """Return how many pixels a file's header claims; infinity where that is not looked up."""
-    start = data[:32].ljust(32)
-    if start.startswith(JPEG_START):
-        header = jpeg_header(data)
-        return header.width * header.height // 2  # a large one is decoded reduced
-    if start.startswith(b"\x89PNG"):
-        return math.prod(struct.unpack_from(">II", start, 16))
-    if start[8:16] == b"WEBPVP8 ":
-        return math.prod(struct.unpack_from("<HH", start, 26))
-    if start[8:16] == b"WEBPVP8X":
-        return int.from_bytes(start[24:27], "little") * int.from_bytes(start[27:30], "little")
-    if start[4:8] == b"ftyp":  # the size is in an ispe box, which may lie at the file's end
-        sizes = re.findall(rb"ispe\0{4}(.{8})", data, re.DOTALL)
-        return max((math.prod(struct.unpack(">II", each)) for each in sizes), default=0)
-    return math.inf
+def is_large(data):
+    """Whether a file may take more memory than each thread may have: it is not known to be small.
+
+    A JPEG is decoded reduced; of WebP, HEIC and AVIF ordinary pictures have a few megabytes.
+    """
+    if data.startswith(b"\x89PNG"):
+        return math.prod(struct.unpack_from(">II", data.ljust(24), 16)) > 2**25
+    is_other = not (data.startswith(JPEG_START) or data[4:8] == b"ftyp" or data[8:12] == b"WEBP")
+    return is_other or (len(data) > 2**23 and not data.startswith(JPEG_START))
 
 
 def decode(data, colours=False, least=0):
@@ -460,7 +453,7 @@ def decode_any(data):
     page, *others = pages
     if others or len(frames) > 2 or (is_tiff and exif[NEXT_PAGE]):
         raise BytesOnlyError(SEVERAL)
-    image = laid_on_grey(shrunk(page, 2**13))
+    image = laid_on_grey(shrunk(page, 2**26))
     if page.dtype == np.uint16 and is_plain_hash(dhash(thumbnails(to_grey(image))[0] - RAMP)):
         raise BytesOnlyError("it looks plain, and has 16 bits")
     return set_upright(image, page.shape[1::-1], {} if is_tiff else exif)  # which OpenCV turns
@@ -501,23 +494,17 @@ def laid_on_grey(image):
 
 
 def shrunk(image, most):
-    """Shrink an image so that its longer side has no more pixels than that."""
-    scale = most / max(image.shape[:2])
+    """Shrink an image to so many pixels, if it has more."""
+    scale = math.sqrt(most / math.prod(image.shape[:2]))
     size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
     return resize(image, size) if scale < 1 else image
-
-
-def shrunk_to(image, most):
-    """Shrink an image to so many pixels."""
-    return shrunk(image, int(math.sqrt(most / math.prod(image.shape[:2])) * max(image.shape[:2])))
 
 
 def resize(image, size, whole=None, is_hasty=True):
     """Bring an image to a size (width, height) without aliasing; hastily in a quarter of the time.
 
-    whole is the picture's own size, for the last row of a reduced JPEG may be part of a pixel.
-
-    Stretched by half a pixel, as a reduced JPEG's last row may be, it has another structure.
+    whole is the picture's own size, for the last row of a reduced JPEG may be part of a pixel:
+    stretched by half a pixel it would have another structure.
     """
     sides = image.shape[1::-1]
     if whole:
@@ -623,12 +610,12 @@ def exif_of(data):
     return found
 
 
-def rest_of(data):
+def rest_of(data, scan, end):
     """Return a frozenset of what a JPEG or a HEIC holds beside its picture: (what, a digest)."""
     header, parts = b"", []
     if data.startswith(JPEG_START):
-        header = EXTENDED_XMP.sub(b"", data[: jpeg_header(data).scan])
-        parts = [part_behind(data, header)]
+        header = EXTENDED_XMP.sub(b"", data[:scan])
+        parts = [(what_is_behind(data, scan, end), data[end:])]
     elif data[4:8] == b"ftyp":
         for kind, start, end in boxes(io.BytesIO(data), len(data)):
             if kind == b"meta":
@@ -640,34 +627,38 @@ def rest_of(data):
     return frozenset(rest | {(what, "") for name, what in BESIDE.items() if name in header})
 
 
-def part_behind(data, header):
-    """Return what the bytes behind a JPEG's picture are, or nothing of a preview; and the bytes."""
-    own, behind = jpeg_header(data), data[jpeg_end(data) :]
+def what_is_behind(data, scan, end):
+    """Say what the bytes behind a JPEG's picture are; nothing where they are a preview or none."""
+    if end == len(data):
+        return ""
+    if VIDEO.search(data, scan):  # damage can hide where the picture ends
+        return "video"
+    header, behind = EXTENDED_XMP.sub(b"", data[:scan]), data[end:]
     start, second = header.find(b"MPF\0") + 4, behind.find(JPEG_START)
     index = exif_of(header[start:])  # of several pictures, with their types (CIPA DC-007)
     place = start + index.get(MP_ENTRIES, 0)
     entries = header[place : place + 16 * index.get(MP_COUNT, 0)]  # the first is the JPEG's own
     types = set(entries[18::16] if header[start : start + 1] == b"I" else entries[17::16])
-    if behind and VIDEO.search(data, own.scan):  # damage can hide where the picture ends
-        return "video", behind
     if second < 0 or types == {1}:  # a preview; 2 is another view
-        return "", behind
+        return ""
     if GAIN_MAP.search(behind, 0, START) or GAIN_MAP.search(header):
-        return "gain map", behind
-    other = jpeg_header(behind[second:])
-    is_large = 2 * other.width * other.height >= own.width * own.height
-    return SECOND if is_large or 2 in types else "second picture", behind
+        return "gain map"
+    own, other = jpeg_header(data), jpeg_header(behind[second:])
+    is_view = 2 in types or 2 * other.width * other.height >= own.width * own.height
+    return SECOND if is_view else "second picture"
 
 
-def jpeg_end(data):
-    """Return where a JPEG's picture ends, or its scans begin where their end is missing."""
-    start = place = jpeg_header(data).scan
+def coded_part(data):
+    """Return where a JPEG's scans begin, and where they end if they do; the end of any other."""
+    if not data.startswith(JPEG_START):
+        return len(data), len(data)
+    scan = place = jpeg_header(data).scan
     while marker := JPEG_MARKER.search(data, place):  # a segment may hold the bytes of an end
         place = marker.end()
         if marker[0] == JPEG_END:
-            return place
+            return scan, place
         place += int.from_bytes(data[place : place + 2], "big")
-    return start
+    return scan, scan
 
 
 def decode_heif(data):
@@ -676,23 +667,27 @@ def decode_heif(data):
         raise BytesOnlyError(f"a HEIC or an AVIF, and pillow-heif {NOT_INSTALLED}")
     is_avif = data[8:11] == b"avi"
     most = int(os.environ[MOST_PIXELS]) // (4 if is_avif else 1)  # one of 36 KB can claim 5 GB
-    if pixels_of(data) > most:
-        raise ValueError(TOO_LARGE.format(most))
     collections.deque(boxes(io.BytesIO(data), len(data)), 0)  # what is cut off decodes into green
     try:
         if is_avif:
             from PIL import Image, ImageOps
 
+            Image.MAX_IMAGE_PIXELS = None  # ours is below, and told in our words
             picture = Image.open(io.BytesIO(data), formats=["AVIF"])
-            count, picture = picture.n_frames, ImageOps.exif_transpose(picture).convert("RGBA")
-            image = cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGBA2BGRA)
+            count = picture.n_frames
         else:
             picture = heif.open_heif(data, bgr_mode=True)  # upright by irot and imir, not by EXIF
-            count, image = len(picture), np.asarray(picture)
+            count = len(picture)
+        if math.prod(picture.size) > most:
+            raise ValueError(TOO_LARGE.format(most))
+        if is_avif:
+            picture = ImageOps.exif_transpose(picture).convert("RGBA")
+        image = np.asarray(picture)
     except (EOFError, LookupError, OSError, RuntimeError, SyntaxError) as error:
         raise ValueError(f"a HEIC or an AVIF that can't be decoded: {error}") from error
     if count > 1 or data[8:12] in (b"hevc", b"hevx", b"msf1"):
         raise BytesOnlyError(SEVERAL)
+    image = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA) if is_avif else image
     return laid_on_grey(image), image.shape[1::-1]
 
 
@@ -735,7 +730,7 @@ def reason(error):
 # ---- 3 Hashing one: an image -> its Prints -----------------------------------------------------
 
 # Changes with any of these, and with how a file is decoded, so that a cache starts anew.
-RECIPE = f"9, OpenCV {cv2.__version__}"
+RECIPE = f"10, OpenCV {cv2.__version__}"
 # "Brighter" means by more than a quarter of a grey level from one column to the next: with less,
 # the noise of JPEG decides on flat ground; half a level costs copies of less contrast.
 RAMP = 0.25 * np.arange(9, dtype=np.float32)
@@ -762,7 +757,7 @@ def thumbnails(grey):
     Each pixel is its box's exact mean; of a whole photograph dhash would read a handful of pixels.
     """
     if grey.size > 2**23:  # what 32 bits hold the sum of
-        grey = shrunk(grey, 2**11)
+        grey = shrunk(grey, 2**22)
     table = cv2.integral(grey)
     return box_means(table, 9, 8), np.ascontiguousarray(box_means(table, 8, 9).T)
 
@@ -1595,10 +1590,9 @@ def look(path, *others, turns, view=None):
 def view_of(path, least=0):
     """Return the View of a photograph. Raises what open_picture does."""
     image, size, data = open_picture(path, True, least)
-    scan = jpeg_header(data).scan if data.startswith(JPEG_START) else len(data)
-    coded = jpeg_end(data) - scan if scan < len(data) else 0
-    facts = path, times_in(data[:scan]), rest_of(data), coded
-    return View(shrunk_to(image, 8 * CLOSE), size, *facts)
+    scan, end = coded_part(data)
+    facts = path, times_in(data[:scan]), rest_of(data, scan, end), end - scan
+    return View(shrunk(image, 8 * CLOSE), size, *facts)
 
 
 def shows_the_same(one, two):
@@ -1619,13 +1613,13 @@ def coded_of(path):
     Of the APPn and COM segments that is Adobe's, which tells what the colours mean.
     """
     data = read(path)
-    scan = jpeg_header(data).scan
+    scan, end = coded_part(data)
     kept = [
-        data[start:end]
-        for kind, start, end in segments(data)
+        data[start:behind]
+        for kind, start, behind in segments(data)
         if kind == 0xEE or not (0xE0 <= kind <= 0xEF or kind == 0xFE)
     ]
-    return exif_of(data[:scan]).get(ORIENTATION), kept, data[scan : jpeg_end(data)]
+    return exif_of(data[:scan]).get(ORIENTATION), kept, data[scan:end]
 
 
 def is_same_picture(one, two):
@@ -2047,7 +2041,7 @@ def picture_of(path):
         with LARGE:
             data = read(path)
             image = imdecode(data) if data.count(JPEG_SCAN) <= MOST_SCANS else None
-    data = base64.b64encode(cv2.imencode(".jpg", shrunk(image, 240))[1])
+    data = base64.b64encode(cv2.imencode(".jpg", shrunk(image, 240 * 180))[1])
     return f"data:image/jpeg;base64,{data.decode()}"
 
 

@@ -403,7 +403,8 @@ def read(path):
     if size > 2**31 - 2**12:  # what one read returns at most
         raise ValueError("the file has 2 GiB or more")
     with open(path, "rb", buffering=0) as file:  # opens any name, which imread does not
-        return file.read(size) + file.read()  # the rest, if the first reads less
+        data = file.read(size)
+        return data if len(data) == size else data + file.read()
 
 
 def checked_size(path):

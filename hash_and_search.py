@@ -119,15 +119,15 @@ def main(arguments=None):
     info("computing hashes for haystack...")
     start = time.time()
     library, needles = list_all(args)
-    haystack = Haystack(library, needles)
+    haystack = Haystack(library, needles, team)
     photos = team.map_and_tell(team.hash_one, haystack.files)
     for photo in progress(photos, len(haystack.files), "images"):
         haystack.add(photo)
     info(f"processed {haystack.count} images in {time.time() - start:.2f} seconds")
 
     info("computing hashes for needles...")
-    findings = search(needles.files, haystack, team)
-    results = Results(team, haystack, findings, [*library, needles])
+    findings = search(needles.files, haystack)
+    results = Results(haystack, findings, [*library, needles])
 
     info("check the following directories...")
     for directory in results.directories:
@@ -943,7 +943,6 @@ class Team:
     def __init__(self, args):
         self.args = args
         self.hash_of_library = hash_by_article if args.article else hash_photo
-        self.hash_of_needle = hash_by_article if args.article else hash_needle
         self.cache, self.warn_once = Cache(args.cache), functools.cache(warn)
         self.run = lambda function, *paths, **details: function(*paths, **details)
         self.batch, jobs = BATCH, args.jobs or DEFAULT_JOBS
@@ -1010,12 +1009,6 @@ class Team:
                 digest = self.run(function, path)
                 self.cache.put(digest, function, [path])
             return digest
-        return ""
-
-    def picture(self, path):
-        """Return a small picture for the page, or nothing where a file has none."""
-        with contextlib.suppress(Exception):
-            return self.run(picture_of, path)
         return ""
 
     def confirm(self, finding, view, candidates):
@@ -1200,8 +1193,8 @@ class Candidate(typing.NamedTuple):
 class Haystack:
     """The library: what will be there when the needles are gone, by hash and by path."""
 
-    def __init__(self, listings, needles):
-        self.going = going_folders(listings, needles)
+    def __init__(self, listings, needles, team=None):
+        self.team, self.going = team, going_folders(listings, needles)
         self.ids_of = functools.cache(folder_ids)
         files = sorted(itertools.chain.from_iterable(listing.files for listing in listings))
         self.others = [path for each in listings for path, why in each.left_out if why == OTHER]
@@ -1225,10 +1218,7 @@ class Haystack:
             place = len(self.paths)
             self.rows[place], self.columns[place] = row, column
             self.levels[place] = np.frombuffer(levels, np.uint8)
-            if row in self.photographs:
-                self.photographs[row].append(photo.path)
-            else:  # setdefault's list would be larger
-                self.photographs[row] = [photo.path]
+            self.photographs.setdefault(row, []).append(photo.path)
             self.paths.append(photo.path)
 
     def lasts(self, path):
@@ -1243,18 +1233,13 @@ class Haystack:
         except OSError:  # it has vanished
             return False
 
-    def know_sizes(self, needles, team):
+    def know_sizes(self, needles):
         """Know those files that have as many bytes as a needle, or as many of a video, and last."""
         for measure in SAME:
             sizes = set(map(measure, needles)) - {0}
             files = itertools.chain(self.all, self.others) if sizes else ()
             files = (path for path in files if measure(path) in sizes and self.lasts(path))
-            self.alike[measure] = Alike(files, measure, team)
-
-    def same(self, path, measure):
-        """Return the path of a file that has the bytes of a needle or of its video, or nothing."""
-        agreeing = self.alike[measure].to(path)
-        return next((other for other in agreeing if not is_same_file(other, path)), "")
+            self.alike[measure] = Alike(files, measure, self.team)
 
     def candidates(self, photo, is_rotated):
         """Return the OPENED likeliest Candidates for a Photo."""
@@ -1399,11 +1384,12 @@ class Finding(typing.NamedTuple):
         return "unreadable" if self.problem else "missing"
 
 
-def search(files, haystack, team):
+def search(files, haystack):
     """Return a Finding for each needle, in order; tell which of them can't be read."""
+    team = haystack.team
     if not team.args.article:
-        haystack.know_sizes(files, team)
-    found = team.map_and_tell(functools.partial(compare, haystack=haystack, team=team), files)
+        haystack.know_sizes(files)
+    found = team.map_and_tell(functools.partial(compare, haystack=haystack), files)
     findings = list(progress(found, len(files), "needles compared"))
     # Of what the library lacks each learns of another that has the same bytes.
     lacked = [finding.path for finding in findings if finding.status != "found"]
@@ -1413,47 +1399,47 @@ def search(files, haystack, team):
     return [finding._replace(twin=twins.get(finding.path, "")) for finding in findings]
 
 
-def compare(path, haystack, team):
+def compare(path, haystack):
     """Return the Finding of a needle. Whatever goes wrong is this file's own."""
     finding = Finding(path)
     try:
         stats = os.stat(path)
         finding = Finding(path, bytes=stats.st_size, time=stats.st_mtime)
-        judge = judged_by_article if team.args.article else judged
-        return judge(finding, haystack, team)
+        judge = judged_by_article if haystack.team.args.article else judged
+        return judge(finding, haystack)
     except Exception as error:
         return finding._replace(problem=reason(error))
 
 
-def judged_by_article(finding, haystack, team):
+def judged_by_article(finding, haystack):
     """Return the Finding of a needle as the article does: found if a hash is equal."""
-    photo, _ = team.hash(finding.path, team.hash_of_needle)
-    equal = haystack.photographs.get(photo.prints[0].row, ())
-    others = [path for path in equal if not is_same_file(path, photo.path)]
-    if others:
-        return finding._replace(match=others[0], bits=0)
+    photo, _ = haystack.team.hash(finding.path, hash_by_article)
+    for path in haystack.photographs.get(photo.prints[0].row, ()):
+        if not is_same_file(path, photo.path):
+            return finding._replace(match=path, bits=0)
     return finding._replace(size=photo.size)
 
 
-def judged(finding, haystack, team):
+def judged(finding, haystack):
     """Return the Finding of a needle: the same bytes, what a look confirms, or a look-alike."""
-    path = finding.path
-    for measure in SAME:
-        if match := haystack.same(path, measure):
-            return finding._replace(match=match, is_same_video=measure is media_size)
+    path, team = finding.path, haystack.team
+    for measure, alike in haystack.alike.items():
+        for other in alike.to(path):
+            if not is_same_file(other, path):
+                return finding._replace(match=other, is_same_video=measure is media_size)
     if (kind := kind_of_needle(path)) not in PHOTOGRAPHS:
         kind = f"a {ending_of(path)} file" if kind == "raw" else "a video"
         finding = finding._replace(only_bytes=f"{kind}: only its bytes are compared")
         checked_size(path)
         open(path, "rb").close()
         return finding
-    photo, view = team.hash(path, team.hash_of_needle)
+    photo, view = team.hash(path, hash_needle)
     finding = finding._replace(size=photo.size, only_bytes=photo.only_bytes)
     candidates = haystack.candidates(photo, team.args.rotated)
     if candidates and (seen := team.confirm(finding, view, candidates)):
         return seen
-    if alike := haystack.look_alike(photo):
-        return finding._replace(lookalike=alike.path, turn=alike.turn)
+    if likely := haystack.look_alike(photo):
+        return finding._replace(lookalike=likely.path, turn=likely.turn)
     return finding
 
 
@@ -1662,9 +1648,8 @@ def details_agree(one, two):
         matched = cv2.GaussianBlur(sharper, (0, 0), sigma)
         if sharpness(matched) <= sharpness(blurred):
             break
-    return worst_window(blurred, matched, window) <= math.sqrt(
-        kept
-    )  # a blur takes from writing as well
+    # A blur takes from the difference of two writings as well.
+    return worst_window(blurred, matched, window) <= math.sqrt(kept)
 
 
 def worst_window(image, other, window):
@@ -1797,9 +1782,8 @@ class Directory:
 class Results:
     """What a run came to, and how it is told and reported."""
 
-    def __init__(self, team, haystack, findings, listings):
-        self.team, self.args, self.haystack = team, team.args, haystack
-        self.needles = listings[-1]
+    def __init__(self, haystack, findings, listings):
+        self.haystack, self.args, self.needles = haystack, haystack.team.args, listings[-1]
         folders = {path: [] for path in self.needles.unlisted}
         for finding in findings:
             folders.setdefault(os.path.dirname(finding.path), []).append(finding)
@@ -1941,10 +1925,11 @@ class Page:
 
     def __init__(self, results):
         self.results, self.room = results, FOUND_SHOWN  # for so many of what is found
-        lacked, team = results.lacked, results.team
+        lacked, team = results.lacked, results.haystack.team
         files = {path for each in lacked for path in (each.path, each.match, each.lookalike)}
         files = sorted(files - {""})
-        pictures = progress(team.map(team.picture, files), len(files), "pictures for the page")
+        pictures = team.map(functools.partial(team.run, picture_of), files)
+        pictures = progress(pictures, len(files), "pictures for the page")
         self.pictures = dict(zip(files, pictures, strict=True))  # "" where there is none to see
 
     def content(self):
@@ -2033,17 +2018,18 @@ def escaped(name):
 
 
 def picture_of(path):
-    """Return a small JPEG as a data: address. Raises an Exception where there is none to see."""
-    checked_size(path)
-    try:
-        is_video = kind_of_needle(path) == "video"
-        image = cv2.VideoCapture(path).read()[1] if is_video else open_picture(path, True)[0]
-    except (BytesOnlyError, ValueError):  # its first page; what is left of a cut one
-        with LARGE:
-            data = read(path)
-            image = imdecode(data) if data.count(JPEG_SCAN) <= MOST_SCANS else None
-    data = base64.b64encode(cv2.imencode(".jpg", shrunk(image, 240 * 180))[1])
-    return f"data:image/jpeg;base64,{data.decode()}"
+    """Return a small JPEG as a data: address; nothing of a file that shows none."""
+    with contextlib.suppress(Exception):
+        try:
+            is_video = checked_size(path) and kind_of_needle(path) == "video"
+            image = cv2.VideoCapture(path).read()[1] if is_video else open_picture(path, True)[0]
+        except (BytesOnlyError, ValueError):  # its first page; what is left of a cut one
+            with LARGE:
+                data = read(path)
+                image = imdecode(data) if data.count(JPEG_SCAN) <= MOST_SCANS else None
+        data = base64.b64encode(cv2.imencode(".jpg", shrunk(image, 240 * 180))[1])
+        return f"data:image/jpeg;base64,{data.decode()}"
+    return ""
 
 
 PAGE = string.Template("""<!DOCTYPE html>

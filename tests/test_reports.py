@@ -623,9 +623,9 @@ def test_a_page_of_many_needles():
     args = SimpleNamespace(
         haystack=["h"], needles="n", jobs=1, dask=None, cache=None, article=False, rotated=False
     )
-    team, library = Team(args), SimpleNamespace(unreadable=[])
+    library = SimpleNamespace(unreadable=[], team=Team(args))
     started = time.monotonic()
-    page = Page(Results(team, library, findings, [Listing("n", False)])).content().decode()
+    page = Page(Results(library, findings, [Listing("n", False)])).content().decode()
     assert time.monotonic() - started < 20
     assert page.count("<img ") == page.count('loading="lazy"') == 2 * 2000
     assert page.count('<li class="found">') == 2000
@@ -633,7 +633,7 @@ def test_a_page_of_many_needles():
     assert page.count('<a href="#f') == page.count("<section ") == 800
     # what is missing stands on it however much is found
     findings = [*findings[: 41 * 50], Finding("n/z/a.nef", bytes=1)]
-    page = Page(Results(team, library, findings, [Listing("n", False)])).content().decode()
+    page = Page(Results(library, findings, [Listing("n", False)])).content().decode()
     assert page.count('<li class="missing">') == 1
     assert page.index('<a href="#f0">z<') < page.index('<a href="#f1">0<')
 

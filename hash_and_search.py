@@ -144,9 +144,8 @@ def main(arguments=None):
 
 # ---- 1 Listing: a directory -> the paths of its photographs and videos -------------------------
 
-# What an ending means. A format that OpenCV decodes is one ending more, and its first bytes go into
-# BEGINNINGS; one that it does not wants a decoder in decode besides. A raw file is compared by its
-# bytes: found through the small JPEG in it, it would invite people to delete the negative.
+# What an ending means; the first bytes of what is decoded go into BEGINNINGS besides. A raw file is
+# compared by its bytes: found by the small JPEG in it, its negative might be deleted.
 KINDS = {
     "decoded": ".jpg .jpeg .jpe .jfif .jif .mpo .png .bmp .dib .tif .tiff .webp .gif .icloud",
     "HEIC": ".heic .heif .hif .avif",
@@ -162,7 +161,7 @@ KINDS = {
 }
 HARMLESS = set(KINDS[None].split())  # no alarm where nothing else lies in a folder
 KIND_OF = {ending: kind for kind, endings in KINDS.items() for ending in endings.split()}
-PHOTOGRAPHS = {"decoded", "HEIC"}
+PHOTOGRAPHS = {"decoded", "HEIC"}  # in which of KINDS pictures are looked at
 ARCHIVES = set(".zip .7z .rar .tar .tgz .gz .iso .dmg".split())
 # How a needle begins that no ending tells: a phone's backup, a rescued file, an editor's original.
 BEGINNINGS = re.compile(
@@ -296,18 +295,17 @@ class Listing:
 
     def lone(self):
         """Yield a line for each folder, with all below it, of other files and none searched."""
-        searched = {os.path.dirname(os.path.join(self.root, ""))}
+        searched, endings = {os.path.dirname(os.path.join(self.root, ""))}, {}
         for folder in map(os.path.dirname, self.files):
             while folder not in searched:
                 searched.add(folder)
                 folder = os.path.dirname(folder)
-        endings = collections.defaultdict(set)
         for path in (path for path, why in self.left_out if why == OTHER):
             lone, folder = "", os.path.dirname(path)
             while folder not in searched:
                 lone, folder = folder, os.path.dirname(folder)
             if lone and ending_of(path) not in HARMLESS:
-                endings[lone].add(ending_of(path) or "files without an ending")
+                endings.setdefault(lone, set()).add(ending_of(path) or "files without an ending")
         for folder, kinds in endings.items():
             yield f"{self.name_of(folder)}, only {some(sorted(kinds))}, which are not searched"
 
@@ -356,7 +354,7 @@ SEVERAL = "it holds several pictures"
 TOO_LARGE = f"it has more than {{}} pixels; raise {MOST_PIXELS} to read it"
 JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", b"\xff\xda"
 JPEG_MARKER = re.compile(rb"\xff[\xc4\xd9-\xdd\xe0-\xef\xfe]")  # in or behind a scan
-# In an XMP too long for one segment, this begins all but the first (XMP specification, part 3).
+# Begins all but the first segment of a long XMP (XMP specification, part 3).
 EXTENDED_XMP = re.compile(rb"\xff\xe1..http://ns.adobe.com/xmp/extension/\0.{40}", re.DOTALL)
 VIDEO = re.compile(rb"ftyp(mp4|iso|qt |avc|3gp)")  # begins one, such as a motion photo's
 # By what a JPEG's XMP, or a HEIC's header, tells that the file holds more than its picture.
@@ -437,8 +435,7 @@ def decode(data, colours=False, least=0):
     """
     if data.startswith(JPEG_START):
         return decode_jpeg(data, colours, least)
-    is_heif = data[4:8] == b"ftyp"
-    image, size = decode_heif(data) if is_heif else decode_any(data)
+    image, size = decode_heif(data) if data[4:8] == b"ftyp" else decode_any(data)
     return image if colours else to_grey(image), size
 
 
@@ -517,8 +514,9 @@ def resize(image, size, whole=None, is_hasty=True):
     if is_hasty and min(across, down) >= 0.5 and max(across, down) < 1:
         image, method = cv2.GaussianBlur(image, (3, 3), 0.5), cv2.INTER_LINEAR
     result = cv2.resize(image, None, fx=across, fy=down, interpolation=method)
-    is_so = result.shape[1::-1] == tuple(size)
-    return result if is_so else cv2.resize(image, size, interpolation=method)
+    if result.shape[1::-1] == tuple(size):
+        return result
+    return cv2.resize(image, size, interpolation=method)
 
 
 def to_grey(image):
@@ -774,8 +772,8 @@ def box_means(table, width, height):
 def edges(side, count):
     """Return the lines of a table of sums beside the ends of so many boxes, and their weights.
 
-    Each pixel is flat, so the sum up to an end is that of the lines before and behind, weighted by
-    how near they are. The weights, float64 (count, lines), make of such sums the boxes' means.
+    The weights, float64 (count, lines), make the boxes' means of the sums at those lines: up to an
+    end within a pixel, of the lines before and behind it.
     """
     ends = np.linspace(0, side, count + 1)
     before = np.minimum(ends.astype(int), side - 1)
@@ -1334,10 +1332,7 @@ def going_folders(library, needles):
 
 
 def is_same_file(first, second):
-    """Whether two paths lead to one file (or one of them nowhere), so that they are no copies.
-
-    Two hard links are two, even if the file system tells a file's names in two ways.
-    """
+    """Whether two paths lead to one file, or one of them nowhere; but two hard links are two."""
     if first == second:
         return True
     try:
@@ -1345,9 +1340,8 @@ def is_same_file(first, second):
     except OSError:
         return True
     if stats.st_ino and not os.path.samestat(stats, others):
-        # mergerfs, bindfs and their kin show one file on two devices, with its times. A copy was
-        # changed at another moment, which no program can set; some disks know whole seconds only,
-        # and Windows tells instead when a file was made.
+        # mergerfs, bindfs and their kin show one file on two devices, with the moment of its last
+        # change, which no program can set; some disks know whole seconds, and Windows another time.
         times = [(each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in (stats, others)]
         is_shown_twice = times[0] == times[1] and stats.st_ctime_ns % 10**9 > 0
         return is_shown_twice and stats.st_dev != others.st_dev and os.name != "nt"
@@ -1500,10 +1494,7 @@ def media_size(path):
 
 
 def media_of(path):
-    """Yield the bytes of an MP4 or its kin that make its pictures and sound, and how they play.
-
-    Not what only describes them. Where they stand counts from the first, as metadata shift them.
-    """
+    """Yield the bytes of an MP4 or its kin that make its pictures and sound, and how they play."""
     with open(path, "rb") as file:
         found = sorted(boxes(file, checked_size(path), 0, 5), key=lambda box: box[0] != b"mdat")
         first = found[0][1]
@@ -1520,7 +1511,7 @@ def media_of(path):
             file.seek(start)
             for place in range(start, end, 2**20):
                 block = file.read(min(2**20, end - place))
-                if kind in PLACES:
+                if kind in PLACES:  # from the first, as metadata shift them all
                     places = np.frombuffer(block[8:], PLACES[kind]).astype(np.int64) - first
                     block = block[:8] + places.tobytes()
                 yield block
@@ -1553,9 +1544,8 @@ SHOT = 60  # seconds: pictures that are nearer, and not of one time, are two sho
 def look(path, *others, turns, view=None):
     """Return [place, width, height, what it lacks] of the other that shows the same, or [].
 
-    And which of the others can't be read, or nothing. For each of them a turn tells how the needle
-    at path is to be turned. One that lacks nothing goes before the rest, and what lacks anything
-    VITAL comes last.
+    And which of the others can't be read, or nothing. For each a turn tells how the needle is to be
+    turned. One that lacks nothing goes before the rest; what lacks anything VITAL comes last.
     """
     needle, seen, trouble = view or view_of(path), [], ""
     for place, (other_path, turn) in enumerate(zip(others, turns, strict=True)):
@@ -1595,16 +1585,13 @@ def shows_the_same(one, two):
 
 
 def coded_of(path):
-    """Return what of a JPEG tells what it shows: its orientation, and the coded picture.
-
-    Of the APPn and COM segments that is Adobe's, which tells what the colours mean.
-    """
+    """Return what of a JPEG tells what it shows: its orientation, and the coded picture."""
     data = read(path)
     scan, end = coded_part(data)
     kept = [
         data[start:behind]
         for kind, start, behind in segments(data)
-        if kind == 0xEE or not (0xE0 <= kind <= 0xEF or kind == 0xFE)
+        if kind == 0xEE or not (0xE0 <= kind <= 0xEF or kind == 0xFE)  # Adobe's tells of colours
     ]
     return exif_of(data[:scan]).get(ORIENTATION), kept, data[scan:end]
 
@@ -1689,12 +1676,11 @@ def structures_agree(image, other):
 
 
 def standing_out(grey):
-    """Return float32: how much a uint8 grey, smoothed, stands out from the mean around.
-
-    Its sides are even, for halving others takes OpenCV three times as long.
-    """
+    """Return float32: how much a uint8 grey, smoothed, stands out from the mean around."""
     smooth = cv2.GaussianBlur(grey, (5, 5), 1)  # rounded to levels, at half the time of floats
-    high, wide = (max(1, side // 2 * 2) for side in grey.shape)
+    high, wide = (
+        max(1, side // 2 * 2) for side in grey.shape
+    )  # odd ones are halved three times slower
     out = cv2.subtract(smooth, cv2.blur(smooth, (5, 5)), dtype=cv2.CV_32F)
     return out[:high, :wide]
 
@@ -1706,15 +1692,10 @@ def window_means(image):
 
 
 def fit(levels, others):
-    """Return (gain, shift, spread): what brings levels to the mean and the spread of others.
-
-    The gain is within a factor of four, and the spread that of the others.
-    """
-    mean, spread, other_mean, other_spread = np.ravel(
-        [*cv2.meanStdDev(levels), *cv2.meanStdDev(others)]  # a tenth of NumPy's time
-    ).tolist()
-    gain = min(max(other_spread / max(spread, 1e-6), 0.25), 4)
-    return gain, other_mean - gain * mean, other_spread
+    """Return (gain, shift, spread): what brings levels to the mean and the spread of others."""
+    (mean, spread), (other_mean, other_spread) = map(cv2.meanStdDev, (levels, others))
+    gain = min(max(other_spread.item() / max(spread.item(), 1e-6), 0.25), 4)
+    return gain, (other_mean - gain * mean).item(), other_spread.item()
 
 
 def colours_agree(*views):

@@ -123,7 +123,8 @@ def main(arguments=None):
     photos = team.map_and_tell(team.hash_one, haystack.files)
     for photo in progress(photos, len(haystack.files), "images"):
         haystack.add(photo)
-    info(f"processed {haystack.count} images in {time.time() - start:.2f} seconds")
+    count = len(haystack.files) - len(haystack.unreadable)
+    info(f"processed {count} images in {time.time() - start:.2f} seconds")
 
     info("computing hashes for needles...")
     findings = search(needles.files, haystack)
@@ -981,7 +982,7 @@ class Team:
     def check_disks(self):
         for root in self.disks:
             if not holds_something(root):
-                stop(f"{root} is gone; is the disk still connected?")
+                raise Ended(f"{root} is gone; is the disk still connected?")
 
     def hash_one(self, path):
         """Return the Photo of a file of the library. A problem is this file's own."""
@@ -1045,7 +1046,7 @@ class Cluster:
         try:
             import distributed
         except ImportError:
-            stop(f"--dask needs one more package; run: {PIP} distributed")
+            raise Ended(f"--dask needs one more package; run: {PIP} distributed") from None
         logging.disable()  # it tells of lost workers, whose work others do again
         self.wait_for, self.name = distributed.wait, f"the Dask scheduler at {scheduler}"
         trouble = f"no Dask scheduler answers at {scheduler}"
@@ -1058,7 +1059,7 @@ class Cluster:
             self.module = importlib.import_module(pathlib.Path(__file__).stem)
             theirs = thread.submit(self.client.run, self.module.settle).result(12).values()
         except Exception as error:  # whatever it is that answers there
-            stop(f"{trouble}: {type(error).__name__} {error}")
+            raise Ended(f"{trouble}: {type(error).__name__} {error}") from error
         if others := ", ".join(sorted(set(theirs) - {cv2.__version__})):
             warn(f"the workers have OpenCV {others}, this machine has {cv2.__version__}")
         self.heard, self.warning = time.monotonic(), threading.Lock()
@@ -1079,11 +1080,11 @@ class Cluster:
                 warn(f"waiting for the workers of {self.name}")
         self.heard = time.monotonic()
         if future.status in ("pending", "cancelled"):
-            stop(f"{self.name} is gone")
+            raise Ended(f"{self.name} is gone")
         try:
             answer, problem = future.result()
         except OSError:  # of the cluster: an attempt catches its own
-            stop(f"{self.name} is gone")
+            raise Ended(f"{self.name} is gone") from None
         except Exception as error:
             problem = f"a worker failed: {type(error).__name__}"
         if problem:
@@ -1125,7 +1126,7 @@ class Cache:
                 " PRIMARY KEY (task, path)) WITHOUT ROWID; COMMIT;"
             )
         except (OSError, ValueError, sqlite3.Error) as error:
-            stop(f"cannot use the cache {path}: {error}; name a new file")
+            raise Ended(f"cannot use the cache {path}: {error}; name a new file") from error
 
     def key_of(self, function, files, details=""):
         """Return a question's columns: task, path and stamp. Raises OSError."""
@@ -1143,7 +1144,7 @@ class Cache:
                 row = self.database.execute(query, key).fetchone()
             return json.loads(row[0])
         except sqlite3.Error as error:
-            stop(f"cannot read the cache: {error}; name a new file")
+            raise Ended(f"cannot read the cache: {error}; name a new file") from error
         except Exception:  # it has vanished; nothing is kept, or somebody has changed it
             return None
 
@@ -1200,7 +1201,7 @@ class Haystack:
             listing.files.clear()  # of millions of paths one list is enough
         self.all = [path for path, _ in itertools.groupby(files)]
         self.files = [path for path in self.all if kind_of(path) in PHOTOGRAPHS]  # to be hashed
-        self.count, self.unreadable = 0, []  # how many photographs were read; Photos that were not
+        self.unreadable = []  # Photos without what they show
         self.photographs = {}  # {hash: paths}, the article's dictionary
         self.paths = []  # and for each its Print, of which an equal hash alone tells too little
         self.rows, self.columns = np.empty((2, len(self.files)), np.uint64)
@@ -1208,7 +1209,6 @@ class Haystack:
         self.alike = {}  # {a way to measure files: Alike of those as large as a needle}
 
     def add(self, photo):
-        self.count += not photo.problem
         if photo.problem:
             self.unreadable.append(photo)
         if photo.prints and self.lasts(photo.path):
@@ -2096,7 +2096,7 @@ class Copies:
         disk = shutil.disk_usage(self.root)
         if need > disk.free and disk.total:  # some disks say that all is 0
             room = f"{in_bytes(need)} needed, {in_bytes(disk.free)} free"
-            stop(f"copied nothing to {self.root}: {room}")
+            raise Ended(f"copied nothing to {self.root}: {room}")
         for twins in progress(self.wanted, len(self.wanted), "files copied"):
             self.copy_twins(twins)
         return self.tell_all()
@@ -2204,7 +2204,7 @@ class Copies:
         folder, now = os.path.dirname(path), round(time.time())
         part = os.path.join(folder, f"{PART}{now}-{os.urandom(4).hex()}")
         try:
-            with open(source, "rb") as file, open(part, "xb") as copy:
+            with open(source, "rb", buffering=0) as file, open(part, "xb") as copy:
                 shutil.copyfileobj(file, copy)
             stats = os.stat(source)
             if os.stat(part).st_size != stats.st_size:
@@ -2234,7 +2234,7 @@ class Copies:
             tell(f"{twice:,} files are in the needles more than once, and were copied once")
         total = f"{len(safe):,} of {len(self.wanted):,} photographs and videos are copied"
         if fault:
-            stop(f"{fault}; {total}")
+            raise Ended(f"{fault}; {total}")
         if lost := sorted(self.troubles.keys() - set().union(*safe)):
             whys = collections.Counter(self.troubles[source] for source in lost).most_common()
             whys = ", ".join(f"{why} ({count:,})" for why, count in whys)
@@ -2338,31 +2338,31 @@ def refuse(message, usage):
     advice = f"--needles takes one folder; put a path that has spaces in quotes; {EXAMPLE}"
     for close in difflib.get_close_matches(wrong, re.findall("--[a-z-]+", usage), 1):
         advice = f"did you mean {close}?"
-    stop(f"{message} ({advice})")
+    raise Ended(f"{message} ({advice})")
 
 
 def checked_arguments(args):
     """Return the options; end with one line where they will not do."""
     if len(args.needles) > 1:
-        stop("name one --needles directory per run, or one that holds them all")
+        raise Ended("name one --needles directory per run, or one that holds them all")
     (args.needles,) = args.needles
     if "" in (args.copy_missing, args.cache):
-        stop("--copy-missing and --cache want a name")
+        raise Ended("--copy-missing and --cache want a name")
     if args.jobs is not None and not 1 <= args.jobs <= 1024:
-        stop(f"--jobs takes a number from 1 to 1024, not {args.jobs}")
+        raise Ended(f"--jobs takes a number from 1 to 1024, not {args.jobs}")
     if args.rotated and args.article:
-        stop("--rotated and --article don't go together")
+        raise Ended("--rotated and --article don't go together")
     if args.copy_missing:
         real = map(os.path.realpath, (args.copy_missing, args.needles))
         folder, needles = map(pathlib.Path, real)
         if folder.is_relative_to(needles) or needles.is_relative_to(folder):
             asked = f"--copy-missing {args.copy_missing}"
-            stop(f"{asked} must neither lie in the needles nor hold them")
+            raise Ended(f"{asked} must neither lie in the needles nor hold them")
         folder.mkdir(parents=True, exist_ok=True)
     for root in (*args.haystack, args.needles):
         if not os.path.isdir(root):
             advice = "put a path that has spaces in quotes, no backslash before a quotation mark"
-            stop(f"{root} is not a directory; {advice}")
+            raise Ended(f"{root} is not a directory; {advice}")
     for path in args.report:
         check_report(path)
     return args
@@ -2371,9 +2371,9 @@ def checked_arguments(args):
 def check_report(path):
     """End the run if a report would replace something else. Raises OSError if none can be made."""
     if ending_of(path) not in REPORTS:
-        stop(f"--report {path} must end in {', '.join(REPORTS)}")
+        raise Ended(f"--report {path} must end in {', '.join(REPORTS)}")
     if os.path.exists(path) and not (os.path.isfile(path) and is_report(path)):
-        stop(f"--report {path} is there already, and is no such report")
+        raise Ended(f"--report {path} is there already, and is no such report")
     part = f"{os.path.realpath(path)}.{os.getpid()}.part"
     open(part, "xb").close()
     os.unlink(part)
@@ -2423,10 +2423,6 @@ class Ended(SystemExit):
     """Ends the run, and says in one line why."""
 
     code = 2  # the status, where nobody catches it
-
-
-def stop(line):
-    raise Ended(line)
 
 
 def progress(results, total, things):

@@ -580,7 +580,7 @@ def test_candidates_are_those_of_a_plain_search(tmp_path):
     for place in range(count):
         path = str(tmp_path / "a" / f"{place}.jpg")
         haystack.add(Photo(path, (9, 8), (Print(rows[place], columns[place], levels),)))
-    assert haystack.count == count
+    assert len(haystack.paths) == count
     sought = Print(0, 0, levels)
     for most in (0, 3, 23, 24, 28):
         assert haystack.places_near(sought, most) == [

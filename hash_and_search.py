@@ -2384,7 +2384,8 @@ def is_report(path):
     with open(path, "rb") as file:
         start = file.read(2**16).removeprefix(b"\xef\xbb\xbf")
     if start and ending_of(path) == ".txt":
-        return kind_of_needle(os.fsdecode(start.partition(b"\n")[0])) is not None
+        line = start.partition(b"\n")[0].decode(errors="surrogateescape")  # fsdecode may raise
+        return kind_of_needle(line) is not None
     begins = "needle,directory," if ending_of(path) == ".csv" else PAGE.template.partition("$")[0]
     return not start or start.startswith(begins.encode())
 

@@ -557,8 +557,10 @@ def say_rows(title, ways, library, needles, *options):
 
 
 def put_screens(folder, is_quick):
-    languages, seeds = list(LANGUAGES)[: 2 if is_quick else None], range(1 if is_quick else 2)
-    names = [(app, language, seed) for app in APPS for language in languages for seed in seeds]
+    apps, languages, seeds = APPS, list(LANGUAGES), range(2)
+    if is_quick:
+        apps, languages, seeds = apps[:2], languages[:2], [0]
+    names = [(app, language, seed) for app in apps for language in languages for seed in seeds]
     for app, language, seed in names:
         path = folder / f"{app.__name__} {language} {seed}.png"
         put(path, screenshot(app, language, seed))

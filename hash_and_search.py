@@ -295,7 +295,7 @@ class Listing:
             tell_some(warn, [*self.lone()], FEW, " such folders; --report lists them")
 
     def lone(self):
-        """Yield a line for each folder, with all below it, of other files and none searched."""
+        """Yield a line for each topmost folder of other files, with none below that is searched."""
         searched, endings = {os.path.dirname(os.path.join(self.root, ""))}, {}
         for folder in map(os.path.dirname, self.files):
             while folder not in searched:
@@ -1504,9 +1504,9 @@ def media_of(path):
             if kind in DESCRIBING or (kind == b"uuid" and head.startswith(XMP)):
                 continue
             yield kind + (end - start).to_bytes(8, "big")
-            if kind in DATED:
-                longer = 12 * (head[:1] == b"\1")  # dates and a duration of 64 bits
-                yield head[:4] + head[12 + longer * 2 // 3 : DATED[kind] + longer]
+            if kind in DATED:  # two dates and a duration, of 32 bits each, or of 64
+                dates, longer = (16, 12) if head[:1] == b"\1" else (8, 0)
+                yield head[:4] + head[4 + dates : DATED[kind] + longer]
                 continue
             file.seek(start)
             for place in range(start, end, 2**20):

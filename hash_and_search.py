@@ -1133,7 +1133,8 @@ class Cache:
         stats = [f"{each.st_size} {each.st_mtime_ns}" for each in map(os.stat, files)]
         path, *others = map(os.path.abspath, files)
         stamp = "\n".join([RECIPE, str(details), *others, *stats])
-        return function.__name__, os.fsencode(path), os.fsencode(stamp)
+        stamp = hashlib.blake2b(os.fsencode(stamp)).digest()  # it may name many
+        return function.__name__, os.fsencode(path), stamp
 
     def find(self, *question):
         """Return what is kept of the answer to a question as key_of takes it, or None."""
@@ -1175,7 +1176,7 @@ class Cache:
 CANDIDATE = 24, 0.9
 LOOK_ALIKE = 28, 0.6
 RANKED = 64  # of what is near: hundreds of copies of one picture take no longer
-OPENED = 5  # candidates that are opened for a needle, at most
+OPENED = 5  # candidates that the first look may refuse, before those behind are left alone
 STATUSES = ("missing", "better", "unreadable", "found")  # as the page shows them
 LACKED = STATUSES[:3]  # of the needles that the library lacks, or has only in part
 
@@ -1240,10 +1241,10 @@ class Haystack:
             self.alike[measure] = Alike(files, measure, self.team)
 
     def candidates(self, photo, is_rotated):
-        """Return the OPENED likeliest Candidates for a Photo."""
+        """Return the RANKED likeliest Candidates for a Photo."""
         near = sorted(self.near(photo.prints if is_rotated else photo.prints[:1], *CANDIDATE))
         others = (each for each in near if not is_same_file(each.path, photo.path))
-        return list(itertools.islice(others, OPENED))
+        return list(itertools.islice(others, RANKED))
 
     def look_alike(self, photo):
         """Return the Candidate that is nearest to a Photo, as it is or turned, or None."""
@@ -1547,18 +1548,19 @@ def look(path, *others, turns, view=None):
     And which of the others can't be read, or nothing. For each a turn tells how the needle is to be
     turned. One that lacks nothing goes before the rest; what lacks anything VITAL comes last.
     """
-    needle, seen, trouble = view or view_of(path), [], ""
+    needle, seen, refused, trouble = view or view_of(path), [], 0, ""
     for place, (other_path, turn) in enumerate(zip(others, turns, strict=True)):
         try:
             other = view_of(other_path, FINER * min(CLOSE, math.prod(needle.size) // 4))
             shown = needle.turned(turn)
-            if not shows_the_same(shown, other):
-                continue
+            likeness = how_alike(shown, other)
         except Exception as error:  # it could be read when it was hashed
             trouble = f"cannot read {other_path}: {reason(error)}"
             continue
-        seen.append([place, *other.size, what_lacks(shown, other)])
-        if not seen[-1][-1]:
+        refused += likeness == 0  # of the papers of one template the first look refuses none
+        if likeness == 2:
+            seen.append([place, *other.size, what_lacks(shown, other)])
+        if refused == OPENED or (seen and not seen[-1][-1]):
             break
     seen.sort(key=lambda each: (each[-1] in VITAL, each[-1] > ""))
     return next(iter(seen), []), trouble
@@ -1572,16 +1574,18 @@ def view_of(path, least=0):
     return View(shrunk(image, 8 * CLOSE), size, *facts)
 
 
-def shows_the_same(one, two):
-    """Whether two Views are of one picture, by their files and by what they show."""
+def how_alike(one, two):
+    """Return 2 if two Views are of one picture, 1 if it takes more than the first look, else 0."""
     if one.coded and one.coded == two.coded and coded_of(one.path) == coded_of(two.path):
-        return True
-    if not (is_same_picture(one, two) and details_agree(one, two)):
-        return False
+        return 2
+    if not is_same_picture(one, two):
+        return 0
+    if not details_agree(one, two):
+        return 1
     if not are_shots(one.times, two.times):
-        return True
+        return 2
     image, other = (open_picture(each.path, True, math.inf)[0] for each in (one, two))
-    return np.array_equal(turned_by(image, one.turn), other)
+    return 1 + np.array_equal(turned_by(image, one.turn), other)
 
 
 def coded_of(path):

@@ -1176,7 +1176,7 @@ class Cache:
 CANDIDATE = 24, 0.9
 LOOK_ALIKE = 28, 0.6
 RANKED = 64  # of what is near: hundreds of copies of one picture take no longer
-OPENED = 5  # candidates that the first look may refuse, before those behind are left alone
+OPENED = 5  # candidates that may be refused, before those behind them are left alone
 STATUSES = ("missing", "better", "unreadable", "found")  # as the page shows them
 LACKED = STATUSES[:3]  # of the needles that the library lacks, or has only in part
 
@@ -1557,7 +1557,9 @@ def look(path, *others, turns, view=None):
         except Exception as error:  # it could be read when it was hashed
             trouble = f"cannot read {other_path}: {reason(error)}"
             continue
-        refused += likeness == 0  # of the papers of one template the first look refuses none
+        # Of papers of one template the first look refuses none. Of smaller ones 1 in 200 is taken
+        # for another, so few are asked.
+        refused += likeness < (1 if other.size == shown.size else 2)
         if likeness == 2:
             seen.append([place, *other.size, what_lacks(shown, other)])
         if refused == OPENED or (seen and not seen[-1][-1]):

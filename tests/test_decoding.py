@@ -515,7 +515,7 @@ def test_mutated_files_are_hashed_or_named(tree):
             seeds.append((ending, encode(draw(46, 96, 64), ending)))
         except Exception as error:  # older OpenCV writes no GIF
             assert ending == ".gif", error
-    count = 5000
+    count = 3000
     for number in range(count):
         ending, content = seeds[number % len(seeds)]
         if rng.random() < 0.1:

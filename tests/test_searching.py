@@ -793,7 +793,7 @@ def test_only_what_agrees_with_a_needle_so_far_is_read_whole(tree):
 @pytest.mark.parametrize("where", ["haystack", "haystack/import"])
 def test_many_identical_files_take_linear_time(tree, where):
     looks = []
-    for number in (300, 1200):
+    for number in (150, 600):
         content = encode(draw(55, 64, 48))
         for count in range(number):
             put(tree.path / "haystack" / "import" / f"{count}.jpg", content)
@@ -806,7 +806,7 @@ def test_many_identical_files_take_linear_time(tree, where):
 def test_of_many_copies_of_one_picture_a_few_are_asked_for(tree):
     """None of them has another's bytes, so that each is looked up by its hash."""
     looks = []
-    for number in (100, 400):
+    for number in (80, 320):
         content = encode(things(55, 96, 64))
         for count in range(number):
             for folder in ("haystack", "needles"):
@@ -984,15 +984,15 @@ def test_copies_of_drawn_pictures_are_found_and_unseen_ones_are_not(tree):
 def test_papers_of_one_layout_are_told_apart_and_their_copies_found(tree):
     for paper in (form, statement):
         name = paper.__name__
-        for seed in range(60):
+        for seed in range(30):
             sheet = paper(seed)
             put(tree.path / "papers" / name / f"{seed}.jpg", encode(sheet, quality=80))
             put(tree.needles / "copies" / f"{name} {seed}.jpg", encode(half(sheet), quality=70))
-            content = encode(paper(seed + 60), quality=80)
+            content = encode(paper(seed + 30), quality=80)
             put(tree.needles / f"other {name} {seed}" / "a.jpg", content)
     rows = tree.findings(haystack=("papers",))
     missing = [path for path, row in rows.items() if row["status"] == "missing"]
-    assert len(missing) == 120 and not any(path.startswith("copies") for path in missing)
+    assert len(missing) == 60 and not any(path.startswith("copies") for path in missing)
     for path, row in rows.items():
         if path.startswith("copies"):  # and each is found through its own
             name, number = os.path.basename(path).split()

@@ -1010,6 +1010,12 @@ class Team:
             return digest
         return ""
 
+    def picture(self, path):
+        """Return a small picture for the page, or nothing where a file or a worker has none."""
+        with contextlib.suppress(Exception):
+            return self.run(picture_of, path)
+        return ""
+
     def confirm(self, finding, view, candidates):
         """Return the Finding of what a look confirms among Candidates for a needle, or None."""
         files = [finding.path, *(each.path for each in candidates)]
@@ -1537,7 +1543,7 @@ GREY, HAS_COLOUR = 3, 6  # units of Lab: no box of 16 x 16 has more; one box has
 FLAT = 0.35  # of the pixels, within 4 levels of one
 FINER = 1.2  # times the pixels that are compared, or more, has a JPEG read reduced
 DIFFERENT = 50  # grey levels, in a window of the second look; copies have 6, in the median
-BLURRED = 0.7  # of the other's sharpness, or less: the other is blurred alike, and compared again
+BLURRED = 0.7  # of the library's sharpness, or less, has a needle for which that is blurred alike
 VITAL = {"video", SECOND}  # a needle is missing if the library has its picture without these
 SHOT = 60  # seconds: pictures that are nearer, and not of one time, are two shots of a burst
 
@@ -1613,7 +1619,7 @@ def is_same_picture(one, two):
 
 
 def details_agree(one, two):
-    """Whether two Views nowhere differ strongly, once their levels are fitted: the second look.
+    """Whether a needle's View differs nowhere strongly from a library's: the second look.
 
     At half the smaller picture's sides, so that windows have 8 x 8 of its pixels, or at those of
     the first look. On papers and screens, much of which is of one level, they have 6 x 6: half as
@@ -1633,16 +1639,15 @@ def details_agree(one, two):
     image, other = (each.grey_at(size, least, not is_flat) for each in (one, two))
     if worst_window(image, other, window) <= 1:
         return True
-    blurred, sharper = sorted((image, other), key=sharpness)
-    kept = sharpness(blurred) / max(sharpness(sharper), 1e-6)
-    if kept > BLURRED:
+    kept = sharpness(image) / max(sharpness(other), 1e-6)
+    if kept > BLURRED:  # or the needle is the sharper one, and not to be given up for the other
         return False
     for sigma in np.geomspace(0.5, 8, 9):
-        matched = cv2.GaussianBlur(sharper, (0, 0), sigma)
-        if sharpness(matched) <= sharpness(blurred):
+        matched = cv2.GaussianBlur(other, (0, 0), sigma)
+        if sharpness(matched) <= sharpness(image):
             break
     # A blur takes from the difference of two writings as well.
-    return worst_window(blurred, matched, window) <= math.sqrt(kept)
+    return worst_window(image, matched, window) <= math.sqrt(kept)
 
 
 def worst_window(image, other, window):
@@ -1915,8 +1920,7 @@ class Page:
         lacked, team = results.lacked, results.haystack.team
         files = {path for each in lacked for path in (each.path, each.match, each.lookalike)}
         files = sorted(files - {""})
-        pictures = team.map(functools.partial(team.run, picture_of), files)
-        pictures = progress(pictures, len(files), "pictures for the page")
+        pictures = progress(team.map(team.picture, files), len(files), "pictures for the page")
         self.pictures = dict(zip(files, pictures, strict=True))  # "" where there is none to see
 
     def content(self):
@@ -2005,18 +2009,16 @@ def escaped(name):
 
 
 def picture_of(path):
-    """Return a small JPEG as a data: address; nothing of a file that shows none."""
-    with contextlib.suppress(Exception):
-        try:
-            is_video = checked_size(path) and kind_of_needle(path) == "video"
-            image = cv2.VideoCapture(path).read()[1] if is_video else open_picture(path, True)[0]
-        except (BytesOnlyError, ValueError):  # its first page; what is left of a cut one
-            with LARGE:
-                data = read(path)
-                image = imdecode(data) if data.count(JPEG_SCAN) <= MOST_SCANS else None
-        data = base64.b64encode(cv2.imencode(".jpg", shrunk(image, 240 * 180))[1])
-        return f"data:image/jpeg;base64,{data.decode()}"
-    return ""
+    """Return a small JPEG as a data: address. Raises an Exception where there is none to see."""
+    try:
+        is_video = checked_size(path) and kind_of_needle(path) == "video"
+        image = cv2.VideoCapture(path).read()[1] if is_video else open_picture(path, True)[0]
+    except (BytesOnlyError, ValueError):  # its first page; what is left of a cut one
+        with LARGE:
+            data = read(path)
+            image = imdecode(data) if data.count(JPEG_SCAN) <= MOST_SCANS else None
+    data = base64.b64encode(cv2.imencode(".jpg", shrunk(image, 240 * 180))[1])
+    return f"data:image/jpeg;base64,{data.decode()}"
 
 
 PAGE = string.Template("""<!DOCTYPE html>

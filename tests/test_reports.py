@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
+import hash_and_search
 from conftest import (
     HOSTILE,
     RAW,
@@ -973,3 +974,15 @@ def test_the_table_can_be_read_by_any_reader(mixed):
     assert {len(row) for row in rows} == {len(COLUMNS)}
     assert content.count(b"\r\n") == len(rows) and content.endswith(b"\r\n")
     assert {pathlib.Path(row[0]).name for row in rows} >= {"a&copy.jpg", "photo 6.jpg"}
+
+
+def test_a_picture_that_a_worker_cannot_make_ends_no_run(tree, monkeypatch):
+    def fails(path):
+        raise ValueError("a worker failed: KilledWorker")
+
+    monkeypatch.chdir(tree.path)
+    monkeypatch.setattr(hash_and_search, "picture_of", fails)
+    put(tree.needles / "x" / "a.tif", draw(60))
+    options = ["--haystack", "haystack", "--needles", "needles", "--report", "page.html"]
+    assert hash_and_search.main(options) == 0
+    assert '<span class="none">a.tif</span>' in (tree.path / "page.html").read_text()

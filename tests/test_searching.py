@@ -323,6 +323,12 @@ def test_a_blurred_copy_is_found_and_a_blurred_paper_of_another_month_is_not(tre
     assert tree.run(haystack=("papers",)).printed == ["month 2"]
 
 
+def test_a_needle_is_not_given_up_for_what_the_library_has_only_blurred(tree):
+    put(tree.path / "papers" / "1.jpg", encode(cv2.GaussianBlur(invoice(3, 0, 1), (0, 0), 1.75)))
+    put(tree.needles / "sharp" / "1.jpg", invoice(3, 0, 1))
+    assert tree.run(haystack=("papers",)).printed == ["sharp"]
+
+
 def test_plain_by_its_hash_is_not_plain_where_something_stands_out():
     """A chat's 9 x 8 boxes are as smooth as a sky's."""
     image = long_chat(0, count=60)

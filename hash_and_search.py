@@ -139,7 +139,7 @@ def main(arguments=None):
     failed = results.write_reports()
     if args.copy_missing:
         failed |= Copies(results).copy_all()
-    is_lacking = bool(results.lacked or needles.unlisted or not needles.files)
+    is_lacking = not needles.files or any(each.lacking for each in results.directories)
     return 2 if failed else int(args.exit_code and is_lacking)
 
 
@@ -179,6 +179,7 @@ TRASH = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 OTHER, EXCLUDED = "other file", "excluded"  # why something is not searched: it is none of KINDS
+UNLISTED = "cannot be listed"  # begins why
 TRIFLE = "trifle"  # what nobody would look for, and nobody is told of
 PREVIEWS = "thumbs", "encoded-video"  # of immich, beside its upload or library
 PART = ".hash_and_search-"  # begins the name of a copy that is not whole yet
@@ -217,11 +218,6 @@ class Listing:
     left_out: list = dataclasses.field(default_factory=list)  # (path, why) of what isn't searched
     folders: set = dataclasses.field(default_factory=set)  # what folder_ids says of each folder
 
-    @property
-    def unlisted(self):
-        """The folders that can't be listed."""
-        return [path for path, why in self.left_out if why.startswith("cannot be listed")]
-
     def name_of(self, folder):
         """Name a folder by its path below root, and root itself by its own name."""
         relative = os.path.relpath(folder, self.root)
@@ -233,13 +229,12 @@ class Listing:
             below = f"/{path.removeprefix(self.root)}/"  # so a pattern fits its folders, too
             if any(fnmatch.fnmatch(below, f"*/{each.rstrip('/')}/*") for each in self.exclude):
                 why = EXCLUDED
-            why = why or self.why_not_searched(path, kind(path))
-            if not why:
-                self.files.append(path)
-            elif why != TRIFLE:
+            if why := why or self.why_not_searched(path, kind(path)):
                 self.left_out.append((path, why))
+            else:
+                self.files.append(path)
         self.files.sort()
-        self.left_out.sort()
+        self.left_out = sorted(each for each in self.left_out if each[1] != TRIFLE)
 
     def walk(self):
         """Yield (path, why) of each file, and of each folder that is left out; note the others."""
@@ -255,7 +250,7 @@ class Listing:
                 with os.scandir(folder) as entries:  # on a damaged disk is_dir may raise
                     is_folder = {entry: entry.is_dir(follow_symlinks=False) for entry in entries}
             except OSError as error:
-                yield folder, f"cannot be listed: {error.strerror}"
+                yield folder, f"{UNLISTED}: {error.strerror}"
                 continue
             for entry in sorted(is_folder, key=lambda entry: entry.name, reverse=True):
                 is_link = entry.is_symlink()
@@ -296,17 +291,14 @@ class Listing:
 
     def lone(self):
         """Yield a line for each topmost folder of other files, with none below that is searched."""
-        searched, endings = {os.path.dirname(os.path.join(self.root, ""))}, {}
-        for folder in map(os.path.dirname, self.files):
-            while folder not in searched:
-                searched.add(folder)
-                folder = os.path.dirname(folder)
+        above = functools.cache(lambda folder: pathlib.PurePath(folder, "a file").parents)
+        folders = {self.root, *map(os.path.dirname, self.files)}
+        searched, endings = {each for folder in folders for each in above(folder)}, {}
         for path in (path for path, why in self.left_out if why == OTHER):
-            lone, folder = "", os.path.dirname(path)
-            while folder not in searched:
-                lone, folder = folder, os.path.dirname(folder)
-            if lone and ending_of(path) not in HARMLESS:
-                endings.setdefault(lone, set()).add(ending_of(path) or "files without an ending")
+            lone = [each for each in above(os.path.dirname(path)) if each not in searched]
+            ending = ending_of(path) or "files without an ending"
+            if lone and ending not in HARMLESS:
+                endings.setdefault(lone[-1], set()).add(ending)
         for folder, kinds in endings.items():
             yield f"{self.name_of(folder)}, only {some(sorted(kinds))}, which are not searched"
 
@@ -353,24 +345,20 @@ NOT_INSTALLED = "is not installed"
 CUT = "the end of the file is missing, or it is damaged"
 SEVERAL = "it holds several pictures"
 TOO_LARGE = f"it has more than {{}} pixels; raise {MOST_PIXELS} to read it"
-JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", b"\xff\xda"
+JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 JPEG_MARKER = re.compile(rb"\xff[\xc4\xd9-\xdd\xe0-\xef\xfe]")  # in or behind a scan
 # Begins all but the first segment of a long XMP (XMP specification, part 3).
 EXTENDED_XMP = re.compile(rb"\xff\xe1..http://ns.adobe.com/xmp/extension/\0.{40}", re.DOTALL)
 VIDEO = re.compile(rb"ftyp(mp4|iso|qt |avc|3gp)")  # begins one, such as a motion photo's
 # By what a JPEG's XMP, or a HEIC's header, tells that the file holds more than its picture.
-BESIDE = {
-    b"GDepth:Data": "depth",
-    b"GImage:Data": "second picture",
-    b"GAudio:Data": "sound",
-    b"hevc:2015:auxid:2\0": "depth",
-    b"cicp:systems:auxiliary:depth\0": "depth",
-    b"photo:2020:aux:hdrgainmap\0": "gain map",
-    b"\0\0tmap": "gain map",
-}
+BESIDE = re.compile(
+    rb"(?P<second_picture>GImage:Data)|(?P<sound>GAudio:Data)"
+    rb"|(?P<depth>GDepth:Data|hevc:2015:auxid:2\0|cicp:systems:auxiliary:depth\0)"
+    rb"|(?P<gain_map>photo:2020:aux:hdrgainmap\0|\0\0tmap)"
+)
 GAIN_MAP = re.compile(rb"hdrgm:|HDRGainMap|urn:iso:std:iso:ts:21496")  # in a JPEG
 SECOND = "second photograph"
-MOST_SCANS = 100  # ordinary progressive JPEGs have ten
+METADATA = {*range(0xE0, 0xF0), 0xFE} - {0xEE}  # segments of a JPEG; Adobe's tells of colours
 TIFF = {b"II*\0", b"MM\0*"}
 NESTED = set(b"moov trak mdia minf stbl edts".split())  # boxes of a video
 # With IMREAD_COLOR each reads colours.
@@ -538,8 +526,6 @@ def decode_jpeg(data, colours, least):
     is_whole = data.rfind(JPEG_END) > scan
     if is_progressive and not is_whole:  # it decodes, but blurred
         raise ValueError(CUT)
-    if is_progressive and data.count(JPEG_SCAN) > MOST_SCANS:  # 3,000 took 55 seconds
-        raise ValueError(f"a JPEG of more than {MOST_SCANS} scans")
     flags = cv2.IMREAD_COLOR if colours else cv2.IMREAD_GRAYSCALE
     image = imdecode(data, flags | REDUCED.get(scale, 0) | cv2.IMREAD_IGNORE_ORIENTATION)
     # libjpeg fills what is missing with grey 128; two stumps would look like copies.
@@ -624,7 +610,8 @@ def rest_of(data, scan, end):
                 parts.append(("video", data[start:end]))
     rest = {(what, hashlib.blake2b(part).hexdigest()) for what, part in parts if what}
     # What the header alone tells of has no digest, as programs write that anew.
-    return frozenset(rest | {(what, "") for name, what in BESIDE.items() if name in header})
+    told = {found.lastgroup.replace("_", " ") for found in BESIDE.finditer(header)}
+    return frozenset(rest | {(what, "") for what in told})
 
 
 def what_is_behind(data, scan, end):
@@ -829,7 +816,7 @@ PRINT = struct.Struct(">QQ72s")  # a Print in the cache, where it stands as hexa
 class View:
     """What a look wants of a picture."""
 
-    image: np.ndarray  # uint8, greyscale (height, width) or BGR (height, width, 3)
+    image: np.ndarray  # uint8 BGR (height, width, 3)
     size: tuple = (0, 0)  # the whole picture's (width, height)
     path: str = ""
     times: frozenset = frozenset()  # when it was taken, by its EXIF: datetimes, of any of its tags
@@ -845,8 +832,6 @@ class View:
     @functools.cached_property
     def colours(self):
         """Float32 (3, 256): b, a and L of Lab in 16 x 16 boxes; 0 is neutral, and middle grey."""
-        if self.image.ndim == 2:
-            return np.zeros((3, 256), np.float32)
         # A sample of the pixels takes a tenth of the time of all.
         sample = cv2.resize(self.image, (128, 128), interpolation=cv2.INTER_NEAREST)
         means = cv2.resize(sample, (16, 16), interpolation=cv2.INTER_AREA)
@@ -954,29 +939,25 @@ class Team:
     def map(self, work, items):
         """Yield what work returns for each item, in order; threads do it, a little ahead."""
         items, waiting = iter(items), collections.deque()
-        batches = iter(lambda: [*itertools.islice(items, self.batch)], [])
         try:
-            while True:
-                for batch in itertools.islice(batches, self.most - len(waiting)):
-                    waiting.append(self.pool.submit(lambda batch: [*map(work, batch)], batch))
-                if not waiting:
-                    return
+            for batch in iter(lambda: [*itertools.islice(items, self.batch)], []):
+                waiting.append(self.pool.submit(lambda batch: [*map(work, batch)], batch))
+                if len(waiting) == self.most:
+                    yield from waiting.popleft().result()
+            while waiting:
                 yield from waiting.popleft().result()
         finally:
             self.cache.save()
 
     def map_and_tell(self, work, files):
         """Yield a Photo or a Finding of each file; tell what can't be read. Ends if a disk goes."""
-        unreadable = 0
+        troubles = []
         for result in self.map(work, files):
             if result.problem:
                 self.check_disks()
-                unreadable += 1
-                if unreadable <= FEW:
-                    warn(f"cannot read {result.path}: {result.problem}")
+                troubles.append(f"cannot read {result.path}: {result.problem}")
             yield result
-        if unreadable > FEW:
-            warn(f"and {unreadable - FEW:,} more that can't be read; --report lists them")
+        tell_some(warn, troubles, FEW, " that can't be read; --report lists them")
         self.check_disks()
 
     def check_disks(self):
@@ -1063,11 +1044,9 @@ class Cluster:
             # As a module: of what stands in __main__ each task would get a copy, locks and all.
             thread.submit(self.client.upload_file, __file__).result(12)
             self.module = importlib.import_module(pathlib.Path(__file__).stem)
-            theirs = thread.submit(self.client.run, self.module.settle).result(12).values()
+            thread.submit(self.client.run, self.module.settle).result(12)
         except Exception as error:  # whatever it is that answers there
             raise Ended(f"{trouble}: {type(error).__name__} {error}") from error
-        if others := ", ".join(sorted(set(theirs) - {cv2.__version__})):
-            warn(f"the workers have OpenCV {others}, this machine has {cv2.__version__}")
         self.heard, self.warning = time.monotonic(), threading.Lock()
 
     def run(self, function, *paths, **details):
@@ -1099,12 +1078,11 @@ class Cluster:
 
 
 def settle():
-    """Make a process of ours quick at many small pictures; return its version of OpenCV."""
+    """Make a process of ours quick at many small pictures."""
     cv2.setNumThreads(1)  # photographs are spread over threads, not the pixels of one
     # glibc gives memory back to the system only above the largest block that was ever let go of:
     # to let go of one first saves a fifth of the time of small JPEGs.
     np.empty(2**22, np.uint8)
-    return cv2.__version__
 
 
 class Cache:
@@ -1599,13 +1577,9 @@ def how_alike(one, two):
 def coded_of(path):
     """Return what of a JPEG tells what it shows: its orientation, and the coded picture."""
     data = read(path)
-    scan, end = coded_part(data)
-    kept = [
-        data[start:behind]
-        for kind, start, behind in segments(data)
-        if kind == 0xEE or not (0xE0 <= kind <= 0xEF or kind == 0xFE)  # Adobe's tells of colours
-    ]
-    return exif_of(data[:scan]).get(ORIENTATION), kept, data[scan:end]
+    scan, behind = coded_part(data)
+    kept = [data[start:end] for kind, start, end in segments(data) if kind not in METADATA]
+    return exif_of(data[:scan]).get(ORIENTATION), kept, data[scan:behind]
 
 
 def is_same_picture(one, two):
@@ -1689,9 +1663,7 @@ def structures_agree(image, other):
 def standing_out(grey):
     """Return float32: how much a uint8 grey, smoothed, stands out from the mean around."""
     smooth = cv2.GaussianBlur(grey, (5, 5), 1)  # rounded to levels, at half the time of floats
-    high, wide = (
-        max(1, side // 2 * 2) for side in grey.shape
-    )  # odd ones are halved three times slower
+    high, wide = (max(1, side // 2 * 2) for side in grey.shape)  # odd ones are halved slower
     out = cv2.subtract(smooth, cv2.blur(smooth, (5, 5)), dtype=cv2.CV_32F)
     return out[:high, :wide]
 
@@ -1776,7 +1748,8 @@ class Results:
 
     def __init__(self, haystack, findings, listings):
         self.haystack, self.args, self.needles = haystack, haystack.team.args, listings[-1]
-        folders = {path: [] for path in self.needles.unlisted}
+        left_out = self.needles.left_out
+        folders = {path: [] for path, why in left_out if why.startswith(UNLISTED)}
         for finding in findings:
             folders.setdefault(os.path.dirname(finding.path), []).append(finding)
         names = sorted((self.needles.name_of(path), path) for path in folders)  # may be equal
@@ -1841,14 +1814,14 @@ class Results:
         if hints:
             tell(", ".join(hints))
 
-    def text_report(self):
+    def text(self):
         """The needles that the library lacks, one path a line; a line break in it as \\n or \\r."""
         names = (each.path.replace("\n", r"\n") for each in self.lacked)
         lines = (name.replace("\r", r"\r") + "\n" for name in names)
         # To rsync a line that begins with # or ; is a comment, to many one with - an option.
         return os.fsencode("".join(re.sub("^(?=[#;-])", "./", line) for line in lines))
 
-    def table_report(self):
+    def table(self):
         """Each needle as a row of CSV, with the mark that Excel wants before anything but ASCII."""
         table = io.StringIO()
         rows = csv.writer(table)
@@ -2015,8 +1988,7 @@ def picture_of(path):
         image = cv2.VideoCapture(path).read()[1] if is_video else open_picture(path, True)[0]
     except (BytesOnlyError, ValueError):  # its first page; what is left of a cut one
         with LARGE:
-            data = read(path)
-            image = imdecode(data) if data.count(JPEG_SCAN) <= MOST_SCANS else None
+            image = imdecode(read(path))
     data = base64.b64encode(cv2.imencode(".jpg", shrunk(image, 240 * 180))[1])
     return f"data:image/jpeg;base64,{data.decode()}"
 
@@ -2044,22 +2016,12 @@ PAGE = string.Template("""<!DOCTYPE html>
   img, .none { display: block; width: 100%; height: 11rem; object-fit: contain; background: #8882 }
   .box { padding: .5rem .8rem; border: 1px solid #c98a00; border-radius: .5rem }
 </style>
-<main>
-<h1>$title</h1>
-<p>$totals</p>
-$left_out
-<table>$index</table>
+<main><h1>$title</h1><p>$totals</p>$left_out<table>$index</table>
 $sections
 <p><small>Made on $made by <code>$call</code>. A folder that was found is still worth a look,
-before you throw it away.</small></p>
-</main>
-</html>
+before you throw it away.</small></p></main></html>
 """)
-REPORTS = {
-    ".txt": Results.text_report,
-    ".csv": Results.table_report,
-    ".html": lambda results: Page(results).content(),
-}
+REPORTS = {".txt": Results.text, ".csv": Results.table, ".html": lambda each: Page(each).content()}
 
 
 # ---- 7 Copying: Findings -> what the library lacks, copied to a folder -------------------------
@@ -2106,20 +2068,15 @@ class Copies:
             room = f"{in_bytes(need)} needed, {in_bytes(disk.free)} free"
             raise Ended(f"copied nothing to {self.root}: {room}")
         for twins in progress(self.wanted, len(self.wanted), "files copied"):
-            self.copy_twins(twins)
+            # One of them, which may be copied as a sidecar; but the sidecars of each.
+            any(source in self.copied or self.copy(source, source) for source in twins)
+            for source in twins:
+                stem, _ = os.path.splitext(source)
+                name, _ = os.path.splitext(os.path.basename(self.copied.get(source, source)))
+                renamed = os.path.join(os.path.dirname(source), name)
+                for path in self.sidecars_of(source):
+                    self.copy(path, path.replace(stem, renamed, 1))
         return self.tell_all()
-
-    def copy_twins(self, twins):
-        """Copy one of some files that have the same bytes, and the sidecars of each."""
-        for source in twins:
-            if source in self.copied or self.copy(source, source):  # perhaps as a sidecar
-                break
-        for source in twins:
-            stem, _ = os.path.splitext(source)
-            name, _ = os.path.splitext(os.path.basename(self.copied.get(source, source)))
-            renamed = os.path.join(os.path.dirname(source), name)
-            for path in self.sidecars_of(source):
-                self.copy(path, path.replace(stem, renamed, 1))
 
     def sidecars_of(self, path):
         """Return the paths of what belongs to a photograph, of what is beside it."""
@@ -2350,7 +2307,7 @@ def refuse(message, usage):
 
 
 def checked_arguments(args):
-    """Return the options; end with one line where they will not do."""
+    """Return the options if they will do. Raises Ended, or OSError where no report can be made."""
     if len(args.needles) > 1:
         raise Ended("name one --needles directory per run, or one that holds them all")
     (args.needles,) = args.needles
@@ -2372,19 +2329,14 @@ def checked_arguments(args):
             advice = "put a path that has spaces in quotes, no backslash before a quotation mark"
             raise Ended(f"{root} is not a directory; {advice}")
     for path in args.report:
-        check_report(path)
+        if ending_of(path) not in REPORTS:
+            raise Ended(f"--report {path} must end in {', '.join(REPORTS)}")
+        if os.path.exists(path) and not (os.path.isfile(path) and is_report(path)):
+            raise Ended(f"--report {path} is there already, and is no such report")
+        part = f"{os.path.realpath(path)}.{os.getpid()}.part"
+        open(part, "xb").close()  # whether one can be made
+        os.unlink(part)
     return args
-
-
-def check_report(path):
-    """End the run if a report would replace something else. Raises OSError if none can be made."""
-    if ending_of(path) not in REPORTS:
-        raise Ended(f"--report {path} must end in {', '.join(REPORTS)}")
-    if os.path.exists(path) and not (os.path.isfile(path) and is_report(path)):
-        raise Ended(f"--report {path} is there already, and is no such report")
-    part = f"{os.path.realpath(path)}.{os.getpid()}.part"
-    open(part, "xb").close()
-    os.unlink(part)
 
 
 def is_report(path):

@@ -548,19 +548,6 @@ def test_a_worker_without_opencv_is_told_at_the_start(tree):
     assert "no OpenCV on this worker" in done.err
 
 
-def test_a_worker_with_another_opencv_is_told_before_the_hashing(tree):
-    code = "import cv2\n\ncv2.__version__ = '3.4.18'\n"
-    put(tree.needles / "x" / "1.jpg", encode(draw(1)))
-    with cluster_whose_worker_has(tree, "sitecustomize", code) as address:
-        arguments = command("-a", "haystack", "-n", "needles", "--dask", address)
-        both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        done = subprocess.run(arguments, cwd=tree.path, timeout=300, **both)
-    first, second, *rest = done.stdout.splitlines()
-    assert first.startswith("[WARN] ") and "3.4.18" in first and cv2.__version__ in first
-    assert second == "[INFO] computing hashes for haystack..."
-    assert done.returncode == 0 and "[WARN]" not in "".join(rest)
-
-
 def test_a_cluster_without_workers_is_waited_for(tree):
     put(tree.needles / "x" / "1.jpg", encode(draw(1)))
     with cluster_of(0) as waiting:

@@ -113,7 +113,11 @@ def decoded(tree, *options, **more):
 
 
 def is_same_picture(image, other):
-    return hash_and_search.is_same_picture(View(image), View(other))
+    coloured = (
+        cv2.cvtColor(each, cv2.COLOR_GRAY2BGR) if each.ndim == 2 else each
+        for each in (image, other)
+    )
+    return hash_and_search.is_same_picture(*map(View, coloured))
 
 
 def is_refused_by(rule, image, other, monkeypatch):

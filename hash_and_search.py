@@ -1,8 +1,4 @@
 #!/usr/bin/env python3
-# /// script
-# requires-python = ">=3.10"
-# dependencies = ["opencv-python>=4.12.0.88", "imutils>=0.5.4", "numpy>=2.0"]
-# ///
 """Which needle folders still hold photographs that the haystack lacks?
 
 The script of "Image hashing with OpenCV and Python" (Adrian Rosebrock, PyImageSearch, 2017), with
@@ -18,7 +14,8 @@ files, MKV, AVI and MTS; the C libraries' own lines on a console of Windows; a w
 Ctrl-C while Python still imports, or on an OPENCV_IO_MAX_IMAGE_PIXELS that is no number (they tell
 themselves), or on files that lie in a cloud only (they are downloaded as they are read); our own
 reports among the needles (other files, as any); progress on less than 80 columns; a --report that
-is a new --cache too.
+is a new --cache too; JPEGs of thousands of scans (each takes a minute); workers of a cluster with
+another OpenCV (they answer with its decoders).
 """
 
 import argparse
@@ -36,7 +33,6 @@ import fnmatch
 import functools
 import hashlib
 import html
-import importlib
 import io
 import itertools
 import json
@@ -109,10 +105,7 @@ def dhash(image, hashSize=8):
 
 
 def main(arguments=None):
-    """Run the command with a list of arguments, or the program's own, and return its status.
-
-    Raises Ended, a SystemExit that says in one line why, where the run can't go on.
-    """
+    """Run the command with some arguments, or the program's; return its status, or raise Ended."""
     args = parse_arguments(arguments)
     team = Team(args)
 
@@ -178,8 +171,7 @@ TRASH = re.compile(
     r"|\.photoprism|\.sync/archive|_gsdata_/_saved_|\.cache/thumbnails)",
     re.IGNORECASE | re.DOTALL,
 )
-OTHER, EXCLUDED = "other file", "excluded"  # why something is not searched: it is none of KINDS
-UNLISTED = "cannot be listed"  # begins why
+OTHER, EXCLUDED, UNLISTED = "other file", "excluded", "cannot be listed"  # why not searched
 TRIFLE = "trifle"  # what nobody would look for, and nobody is told of
 PREVIEWS = "thumbs", "encoded-video"  # of immich, beside its upload or library
 PART = ".hash_and_search-"  # begins the name of a copy that is not whole yet
@@ -279,16 +271,6 @@ class Listing:
             return "archive, in which nothing is searched; unpack it"
         return OTHER
 
-    def tell_what_is_left_out(self):
-        """Say in a line for each reason what is left out, and what folders it leaves unsearched."""
-        reasons = collections.defaultdict(list)
-        for path, why in self.left_out:
-            reasons[why].append(path)
-        for why in sorted(reasons.keys() - {OTHER, EXCLUDED}):
-            warn(f"{some(reasons[why])}: {why}")
-        if not self.is_library:
-            tell_some(warn, [*self.lone()], FEW, " such folders; --report lists them")
-
     def lone(self):
         """Yield a line for each topmost folder of other files, with none below that is searched."""
         above = functools.cache(lambda folder: pathlib.PurePath(folder, "a file").parents)
@@ -311,9 +293,14 @@ def list_all(args):
     needles = Listing(args.needles, False, args.exclude)
     for listing in (*library, needles):
         listing.fill(kinds[listing.is_library])
-        listing.tell_what_is_left_out()
+        reasons = collections.defaultdict(list)
+        for path, why in listing.left_out:
+            reasons[why].append(path)
+        for why in sorted(reasons.keys() - {OTHER, EXCLUDED}):
+            warn(f"{some(reasons[why])}: {why}")
         if not listing.files and listing.root != args.copy_missing:
             warn(f"{listing.root}: no photographs and no videos")
+    tell_some(warn, [*needles.lone()], FEW, " such folders; --report lists them")
     files = itertools.chain.from_iterable(listing.files for listing in (*library, needles))
     heic = sum(kind_of(path) == "HEIC" for path in files)
     if heic and not args.dask and not pillow_heif():
@@ -372,10 +359,7 @@ class BytesOnlyError(Exception):
 
 
 def open_picture(path, colours=False, least=0):
-    """Return the image, the whole size and the bytes of the photograph at path, as decode does.
-
-    Raises OSError, MemoryError, cv2.error, ValueError or BytesOnlyError.
-    """
+    """Return decode's (image, whole size) of a file, and its bytes. Raises what read and it do."""
     with LARGE if checked_size(path) > 2**26 else contextlib.nullcontext():
         data = read(path)
         with LARGE if is_large(data) else contextlib.nullcontext():
@@ -405,12 +389,10 @@ def checked_size(path):
 
 
 def is_large(data):
-    """Whether a file may take more memory than each thread may have: it is not known to be small.
-
-    A JPEG is decoded reduced; of WebP, HEIC and AVIF ordinary pictures have a few megabytes.
-    """
+    """Whether a file may take more memory than each thread may: it is not known to be small."""
     if data.startswith(b"\x89PNG"):
         return math.prod(struct.unpack_from(">II", data.ljust(24), 16)) > 2**25
+    # A JPEG is decoded reduced; of the others ordinary pictures have a few megabytes.
     is_other = not (data.startswith(JPEG_START) or data[4:8] == b"ftyp" or data[8:12] == b"WEBP")
     return is_other or (len(data) > 2**23 and not data.startswith(JPEG_START))
 
@@ -418,14 +400,28 @@ def is_large(data):
 def decode(data, colours=False, least=0):
     """Decode a photograph's bytes into an upright image and its whole (width, height) in pixels.
 
-    The image is uint8: greyscale (height, width), or with colours BGR (height, width, 3). That of
-    a large JPEG is reduced, to no fewer than least pixels. Raises ValueError, cv2.error, or
-    BytesOnlyError.
+    The image is uint8, grey (height, width), or with colours BGR (height, width, 3). A large JPEG
+    is reduced, to at least so many pixels. Raises ValueError, cv2.error or BytesOnlyError.
     """
-    if data.startswith(JPEG_START):
-        return decode_jpeg(data, colours, least)
-    image, size = decode_heif(data) if data[4:8] == b"ftyp" else decode_any(data)
-    return image if colours else to_grey(image), size
+    if not data.startswith(JPEG_START):
+        image, size = decode_heif(data) if data[4:8] == b"ftyp" else decode_any(data)
+        return image if colours else to_grey(image), size
+    wide, high, is_progressive, scan = jpeg_header(data)
+    # As small as its shorter side keeps 256 pixels; with 128 copies are lost.
+    most = min((min(wide, high) - 1) // 255, math.sqrt(wide * high / max(least, 1)))
+    scale = max((scale for scale in REDUCED if scale <= most), default=1)
+    is_whole = data.rfind(JPEG_END) > scan
+    if is_progressive and not is_whole:  # it decodes, but blurred
+        raise ValueError(CUT)
+    flags = cv2.IMREAD_COLOR if colours else cv2.IMREAD_GRAYSCALE
+    image = imdecode(data, flags | REDUCED.get(scale, 0) | cv2.IMREAD_IGNORE_ORIENTATION)
+    # libjpeg fills what is missing with grey 128; two stumps would look like copies.
+    if not is_whole and (image[-8 // scale :] == 128).all():  # the last row of blocks
+        raise ValueError(CUT)
+    if not high * wide:  # between its segments is something else
+        high, wide = image.shape[:2]
+    image = image[: round(high / scale), : round(wide / scale)]  # what is beyond is padding
+    return set_upright(image, (wide, high), exif_of(data[:scan]))
 
 
 def decode_any(data):
@@ -516,25 +512,6 @@ def set_upright(image, size, exif):
     """Turn an image, and the whole picture's (width, height), as the EXIF says."""
     turn = UPRIGHT.get(exif.get(ORIENTATION), 0)
     return turned_by(image, turn), size[::-1] if TURNS[turn][0] else size
-
-
-def decode_jpeg(data, colours, least):
-    """Decode a JPEG, as small as its shorter side keeps 256 pixels; with 128 copies are lost."""
-    wide, high, is_progressive, scan = jpeg_header(data)
-    most = min((min(wide, high) - 1) // 255, math.sqrt(wide * high / max(least, 1)))
-    scale = max((scale for scale in REDUCED if scale <= most), default=1)
-    is_whole = data.rfind(JPEG_END) > scan
-    if is_progressive and not is_whole:  # it decodes, but blurred
-        raise ValueError(CUT)
-    flags = cv2.IMREAD_COLOR if colours else cv2.IMREAD_GRAYSCALE
-    image = imdecode(data, flags | REDUCED.get(scale, 0) | cv2.IMREAD_IGNORE_ORIENTATION)
-    # libjpeg fills what is missing with grey 128; two stumps would look like copies.
-    if not is_whole and (image[-8 // scale :] == 128).all():  # the last row of blocks
-        raise ValueError(CUT)
-    if not high * wide:  # between its segments is something else
-        high, wide = image.shape[:2]
-    image = image[: round(high / scale), : round(wide / scale)]  # what is beyond is padding
-    return set_upright(image, (wide, high), exif_of(data[:scan]))
 
 
 def jpeg_header(data):
@@ -682,7 +659,7 @@ def decode_heif(data):
 def pillow_heif():
     """Import pillow-heif, which costs a moment; None where it is not there, or not safe."""
     with LARGE, contextlib.suppress(ImportError, AttributeError, ValueError):  # in one thread
-        module = importlib.import_module("pillow_heif")
+        module = __import__("pillow_heif")
         module.options.DECODE_THREADS = 1
         version = tuple(map(int, module.__version__.split(".")[:2]))
         return module if version >= (1, 8) else None  # older ones crash on damaged files
@@ -760,8 +737,7 @@ def box_means(table, width, height):
 def edges(side, count):
     """Return the lines of a table of sums beside the ends of so many boxes, and their weights.
 
-    The weights, float64 (count, lines), make the boxes' means of the sums at those lines: up to an
-    end within a pixel, of the lines before and behind it.
+    These, float64 (count, lines), make of the sums there the boxes' means, to parts of a pixel.
     """
     ends = np.linspace(0, side, count + 1)
     before = np.minimum(ends.astype(int), side - 1)
@@ -793,11 +769,7 @@ def turned_by(image, turn):
 
 
 def is_plain_hash(value):
-    """Whether brightness changes direction at most PLAIN times along the 8 rows of a dhash.
-
-    >>> is_plain_hash(0), is_plain_hash(0x5555555555555555)
-    (True, False)
-    """
+    """Whether brightness changes direction at most PLAIN times along the 8 rows of a dhash."""
     return ((value ^ value >> 1) & 0x7F7F7F7F7F7F7F7F).bit_count() <= PLAIN  # a byte is a row
 
 
@@ -816,7 +788,7 @@ PRINT = struct.Struct(">QQ72s")  # a Print in the cache, where it stands as hexa
 class View:
     """What a look wants of a picture."""
 
-    image: np.ndarray  # uint8 BGR (height, width, 3)
+    image: np.ndarray  # uint8 BGR (height, width, 3), but greyscale where only hashes are wanted
     size: tuple = (0, 0)  # the whole picture's (width, height)
     path: str = ""
     times: frozenset = frozenset()  # when it was taken, by its EXIF: datetimes, of any of its tags
@@ -877,8 +849,7 @@ class Photo(typing.NamedTuple):
         """Return the Photo that a row of the cache holds, or raise an exception."""
         width, height, found, only_bytes = row
         found = tuple(Print(*PRINT.unpack(bytes.fromhex(each))) for each in found)
-        if bool(found) == bool(only_bytes):
-            raise ValueError("neither Prints nor a reason why there are none")
+        assert bool(found) != bool(only_bytes)
         return cls(path, (int(width), int(height)), found, str(only_bytes))
 
 
@@ -888,24 +859,19 @@ def hash_by_article(path):
     return Photo(path, image.shape[1::-1], (Print(dhash(image), 0, bytes(72)),)), None
 
 
-def hash_photo(path):
-    """Return the Photo of a library's file, and no View: few of them are looked at."""
+def hash_photo(path, see=lambda path: View(*open_picture(path)[:2]), turns=TURNS[:1]):
+    """Return the Photo of a library's file, and what is seen of it: a View, or None."""
     try:
-        image, size, _ = open_picture(path)
+        view = see(path)
     except BytesOnlyError as why:
         return Photo(path, only_bytes=str(why)), None
-    found = tuple(prints(image))
-    return Photo(path, size, found, "" if found else IS_BLANK), None
+    found = tuple(prints(view.grey, turns))
+    return Photo(path, view.size, found, "" if found else IS_BLANK), view
 
 
 def hash_needle(path):
     """Return the Photo of a needle, upright and turned, and its View for the look."""
-    try:
-        view = view_of(path)
-    except BytesOnlyError as why:
-        return Photo(path, only_bytes=str(why)), None
-    found = tuple(prints(view.grey, TURNS))
-    return Photo(path, view.size, found, "" if found else IS_BLANK), view
+    return hash_photo(path, view_of, TURNS)
 
 
 def times_in(data):
@@ -954,16 +920,11 @@ class Team:
         troubles = []
         for result in self.map(work, files):
             if result.problem:
-                self.check_disks()
                 troubles.append(f"cannot read {result.path}: {result.problem}")
             yield result
+        if gone := [root for root in self.disks if not holds_something(root)]:
+            raise Ended(f"{gone[0]} is gone; is the disk still connected?")
         tell_some(warn, troubles, FEW, " that can't be read; --report lists them")
-        self.check_disks()
-
-    def check_disks(self):
-        for root in self.disks:
-            if not holds_something(root):
-                raise Ended(f"{root} is gone; is the disk still connected?")
 
     def hash_one(self, path):
         """Return the Photo of a file of the library. A problem is this file's own."""
@@ -1043,17 +1004,14 @@ class Cluster:
             trouble = f"a worker of {self.name} failed"
             # As a module: of what stands in __main__ each task would get a copy, locks and all.
             thread.submit(self.client.upload_file, __file__).result(12)
-            self.module = importlib.import_module(pathlib.Path(__file__).stem)
+            self.module = __import__(pathlib.Path(__file__).stem)
             thread.submit(self.client.run, self.module.settle).result(12)
         except Exception as error:  # whatever it is that answers there
             raise Ended(f"{trouble}: {type(error).__name__} {error}") from error
         self.heard, self.warning = time.monotonic(), threading.Lock()
 
     def run(self, function, *paths, **details):
-        """Return what a function returns on a worker, which knows files by their absolute paths.
-
-        Raises ValueError with the worker's reason, and Ended where the scheduler is gone.
-        """
+        """Return what a function returns on a worker. Raises ValueError with why not, or Ended."""
         files, function = map(os.path.abspath, paths), getattr(self.module, function.__name__)
         options = {"retries": 2, "pure": False, **details}
         future = self.client.submit(self.module.attempt, function, *files, **options)
@@ -1095,8 +1053,6 @@ class Cache:
             self.find = self.put = self.save = lambda *_: None
             return
         try:
-            if os.path.exists(path) and not os.path.isfile(path):
-                raise ValueError("not a regular file")
             with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
                 header = file.read(72)  # before SQLite can change what is no cache
                 if header and header[68:] != b"dHas":
@@ -1181,7 +1137,7 @@ class Haystack:
         self.team, self.going = team, going_folders(listings, needles)
         self.ids_of = functools.cache(folder_ids)
         files = sorted(itertools.chain.from_iterable(listing.files for listing in listings))
-        self.others = [path for each in listings for path, why in each.left_out if why == OTHER]
+        others = [path for each in listings for path, why in each.left_out if why == OTHER]
         for listing in listings:
             listing.files.clear()  # of millions of paths one list is enough
         self.all = [path for path, _ in itertools.groupby(files)]
@@ -1191,7 +1147,12 @@ class Haystack:
         self.paths = []  # and for each its Print, of which an equal hash alone tells too little
         self.rows, self.columns = np.empty((2, len(self.files)), np.uint64)
         self.levels = np.empty((len(self.files), 72), np.uint8)
-        self.alike = {}  # {a way to measure files: Alike of those as large as a needle}
+        self.alike = {}  # {a way to measure files: Alike of those as large as a needle, that last}
+        for measure in SAME:
+            sizes = set(map(measure, needles.files)) - {0}
+            files = itertools.chain(self.all, others) if sizes else ()
+            files = (path for path in files if measure(path) in sizes and self.lasts(path))
+            self.alike[measure] = Alike(files, measure, team)
 
     def add(self, photo):
         if photo.problem:
@@ -1216,29 +1177,21 @@ class Haystack:
         except OSError:  # it has vanished
             return False
 
-    def know_sizes(self, needles):
-        """Know those files that have as many bytes as a needle, or as many of a video, and last."""
-        for measure in SAME:
-            sizes = set(map(measure, needles)) - {0}
-            files = itertools.chain(self.all, self.others) if sizes else ()
-            files = (path for path in files if measure(path) in sizes and self.lasts(path))
-            self.alike[measure] = Alike(files, measure, self.team)
-
     def candidates(self, photo, is_rotated):
         """Return the RANKED likeliest Candidates for a Photo."""
-        near = sorted(self.near(photo.prints if is_rotated else photo.prints[:1], *CANDIDATE))
+        near = sorted(self.near(photo.prints if is_rotated else photo.prints[:1], CANDIDATE))
         others = (each for each in near if not is_same_file(each.path, photo.path))
         return list(itertools.islice(others, RANKED))
 
     def look_alike(self, photo):
         """Return the Candidate that is nearest to a Photo, as it is or turned, or None."""
-        near = self.near(photo.prints[:1], *LOOK_ALIKE) + self.near(photo.prints, *CANDIDATE)
+        near = self.near(photo.prints[:1], LOOK_ALIKE) + self.near(photo.prints, CANDIDATE)
         near.sort(key=lambda each: (each.bits, *each))
         return next((each for each in near if not is_same_file(each.path, photo.path)), None)
 
-    def near(self, prints_sought, most, correlation):
+    def near(self, prints_sought, limits):
         """Return Candidates of what is near one of some Prints, by bits and by levels."""
-        found = []
+        found, (most, correlation) = [], limits
         for turn, sought in enumerate(prints_sought):
             if not (places := self.places_near(sought, most)):
                 continue
@@ -1272,10 +1225,7 @@ class Haystack:
 
 
 class Alike:
-    """Files that may have the same bytes: told apart by size, by their start, and as a whole.
-
-    Only what agrees so far with a file that asks is told apart further, each file once.
-    """
+    """Files that may have the same bytes: told apart by size, by their start, and as a whole."""
 
     def __init__(self, files, measure, team):
         self.measure, self.team, self.lock = measure, team, threading.Lock()
@@ -1290,7 +1240,7 @@ class Alike:
         for digest in digests:
             if not key[-1] or self.groups.get(key, [path]) == [path]:  # nothing else agrees
                 return []
-            with self.lock:
+            with self.lock:  # only what agrees so far is told apart further, each file once
                 agreeing, self.groups[key] = self.groups[key], []
                 for other in agreeing:
                     self.groups[(*key, self.team.digest(other, digest))].append(other)
@@ -1299,10 +1249,7 @@ class Alike:
 
 
 def going_folders(library, needles):
-    """Return the folder_ids of each folder that goes when the needles are thrown away.
-
-    Not those of a haystack inside them; none at all, if the needles are the only haystack.
-    """
+    """Return the folder_ids of what goes when the needles do; of nothing where all is in both."""
     root, roots = folder_ids(needles.root), [folder_ids(listing.root) for listing in library]
     if all(each & root for each in roots):
         same = "haystack and needles are the same folder"
@@ -1366,8 +1313,6 @@ class Finding(typing.NamedTuple):
 def search(files, haystack):
     """Return a Finding for each needle, in order; tell which of them can't be read."""
     team = haystack.team
-    if not team.args.article:
-        haystack.know_sizes(files)
     found = team.map_and_tell(functools.partial(compare, haystack=haystack), files)
     findings = list(progress(found, len(files), "needles compared"))
     # Of what the library lacks each learns of another that has the same bytes.
@@ -1379,47 +1324,36 @@ def search(files, haystack):
 
 
 def compare(path, haystack):
-    """Return the Finding of a needle. Whatever goes wrong is this file's own."""
-    finding = Finding(path)
+    """Return the Finding of a needle: the same bytes, what a look confirms, or a look-alike."""
+    finding, team = Finding(path), haystack.team
     try:
         stats = os.stat(path)
         finding = Finding(path, bytes=stats.st_size, time=stats.st_mtime)
-        judge = judged_by_article if haystack.team.args.article else judged
-        return judge(finding, haystack)
-    except Exception as error:
-        return finding._replace(problem=reason(error))
-
-
-def judged_by_article(finding, haystack):
-    """Return the Finding of a needle as the article does: found if a hash is equal."""
-    photo, _ = haystack.team.hash(finding.path, hash_by_article)
-    for path in haystack.photographs.get(photo.prints[0].row, ()):
-        if not is_same_file(path, photo.path):
-            return finding._replace(match=path, bits=0)
-    return finding._replace(size=photo.size)
-
-
-def judged(finding, haystack):
-    """Return the Finding of a needle: the same bytes, what a look confirms, or a look-alike."""
-    path, team = finding.path, haystack.team
-    for measure, alike in haystack.alike.items():
-        for other in alike.to(path):
-            if not is_same_file(other, path):
-                return finding._replace(match=other, is_same_video=measure is media_size)
-    if (kind := kind_of_needle(path)) not in PHOTOGRAPHS:
-        kind = f"a {ending_of(path)} file" if kind == "raw" else "a video"
-        finding = finding._replace(only_bytes=f"{kind}: only its bytes are compared")
-        checked_size(path)
-        open(path, "rb").close()
+        if team.args.article:  # to which an equal hash is enough
+            photo, _ = team.hash(path, hash_by_article)
+            for other in haystack.photographs.get(photo.prints[0].row, ()):
+                if not is_same_file(other, path):
+                    return finding._replace(match=other, bits=0)
+            return finding._replace(size=photo.size)
+        for measure, alike in haystack.alike.items():
+            for other in alike.to(path):
+                if not is_same_file(other, path):
+                    return finding._replace(match=other, is_same_video=measure is media_size)
+        if (kind := kind_of_needle(path)) not in PHOTOGRAPHS:
+            checked_size(path)
+            open(path, "rb").close()
+            kind = f"a {ending_of(path)} file" if kind == "raw" else "a video"
+            return finding._replace(only_bytes=f"{kind}: only its bytes are compared")
+        photo, view = team.hash(path, hash_needle)
+        finding = finding._replace(size=photo.size, only_bytes=photo.only_bytes)
+        candidates = haystack.candidates(photo, team.args.rotated)
+        if candidates and (seen := team.confirm(finding, view, candidates)):
+            return seen
+        if likely := haystack.look_alike(photo):
+            return finding._replace(lookalike=likely.path, turn=likely.turn)
         return finding
-    photo, view = team.hash(path, hash_needle)
-    finding = finding._replace(size=photo.size, only_bytes=photo.only_bytes)
-    candidates = haystack.candidates(photo, team.args.rotated)
-    if candidates and (seen := team.confirm(finding, view, candidates)):
-        return seen
-    if likely := haystack.look_alike(photo):
-        return finding._replace(lookalike=likely.path, turn=likely.turn)
-    return finding
+    except Exception as error:  # whatever goes wrong is this file's own
+        return finding._replace(problem=reason(error))
 
 
 def confirmed(finding, candidates, row):
@@ -1527,10 +1461,9 @@ SHOT = 60  # seconds: pictures that are nearer, and not of one time, are two sho
 
 
 def look(path, *others, turns, view=None):
-    """Return [place, width, height, what it lacks] of the other that shows the same, or [].
-
-    And which of the others can't be read, or nothing. For each a turn tells how the needle is to be
-    turned. One that lacks nothing goes before the rest; what lacks anything VITAL comes last.
+    """Return [place, width, height, what it lacks] of the other that shows the same, or []; and a
+    word on one that can't be read, or none. For each of them the needle is turned by one of turns.
+    One that lacks nothing goes before the rest; what lacks anything VITAL comes last.
     """
     needle, seen, refused, trouble = view or view_of(path), [], 0, ""
     for place, (other_path, turn) in enumerate(zip(others, turns, strict=True)):
@@ -1726,8 +1659,7 @@ def what_lacks(needle, other):
 # ---- 6 Reports: Findings -> Directories, and the files of --report -----------------------------
 
 BROWSERS_SHOW = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".avif", ".gif")
-LEFT_OUT_SHOWN = 500  # lines of what is left out on the page
-FOUND_SHOWN = 2000  # found ones on the page: a browser opens it within three seconds
+LEFT_OUT_SHOWN, FOUND_SHOWN = 500, 2000  # on the page: a browser opens it within three seconds
 LACKING = {"pixels": "smaller", "colours": "only in grey"}  # {what a match lacks: what is said}
 
 
@@ -1739,8 +1671,7 @@ class Directory:
         counts = collections.Counter(finding.status for finding in findings)
         self.found = counts["found"] + counts["better"]
         self.lacking = len(findings) - counts["found"] if findings else math.inf  # unknown
-        numbers = f"{self.lacking:,} of {len(findings):,} lacking"
-        self.summary = numbers if findings else "cannot be listed"
+        self.summary = f"{self.lacking:,} of {len(findings):,} lacking" if findings else UNLISTED
 
 
 class Results:
@@ -1748,8 +1679,7 @@ class Results:
 
     def __init__(self, haystack, findings, listings):
         self.haystack, self.args, self.needles = haystack, haystack.team.args, listings[-1]
-        left_out = self.needles.left_out
-        folders = {path: [] for path, why in left_out if why.startswith(UNLISTED)}
+        folders = {path: [] for path, why in self.needles.left_out if why.startswith(UNLISTED)}
         for finding in findings:
             folders.setdefault(os.path.dirname(finding.path), []).append(finding)
         names = sorted((self.needles.name_of(path), path) for path in folders)  # may be equal
@@ -1797,10 +1727,8 @@ class Results:
         if self.left_out:
             tell(self.left_out_in_numbers())
         lacking = [each for each in self.worst_first if each.lacking]
-        if not lacking and self.findings:
-            tell("the library lacks nothing of what was searched")
         if not lacking:
-            return
+            return self.findings and tell("the library lacks nothing of what was searched")
         besides = sum(each.found > 0 for each in lacking)
         which = f"{besides:,} of them besides those above"
         if besides == len(lacking):
@@ -1816,8 +1744,7 @@ class Results:
 
     def text(self):
         """The needles that the library lacks, one path a line; a line break in it as \\n or \\r."""
-        names = (each.path.replace("\n", r"\n") for each in self.lacked)
-        lines = (name.replace("\r", r"\r") + "\n" for name in names)
+        lines = (each.path.translate({10: r"\n", 13: r"\r"}) + "\n" for each in self.lacked)
         # To rsync a line that begins with # or ; is a comment, to many one with - an option.
         return os.fsencode("".join(re.sub("^(?=[#;-])", "./", line) for line in lines))
 
@@ -2249,25 +2176,27 @@ def googles(stem, *endings):
 
 # ---- 8 The command: the options, the screen, the exit status -----------------------------------
 
-VERSION = "hash_and_search 2026-11-26, Python {}.{}.{}, OpenCV {}, NumPy {}"
+VERSION = "hash_and_search 2026-11-26, Python {}, OpenCV {}, NumPy {}"
 EXAMPLE = "for example: python hash_and_search.py --haystack Pictures --needles backup"
 # {what ends a line or steers a terminal: how it is shown, such as \n or \x1b}
-CONTROLS = {
-    code: chr(code).encode("unicode_escape").decode()
-    for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
-}
+CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 8232, 8233)}
 
 
 def parse_arguments(arguments=None):
     """Return the checked options. Raises Ended or OSError, and SystemExit after --help."""
-    parser = argparse.ArgumentParser(
-        description="Print each folder of a backup (the needles) of which a library (the haystack) "
-        "has no photograph, not even resized, recompressed or brightened.",
-        epilog=f"{EXAMPLE} --report missing.html",
-        allow_abbrev=False,
-    )
-    parser.error = lambda message: refuse(message, parser.format_usage())
-    versions_here = VERSION.format(*sys.version_info[:3], cv2.__version__, np.__version__)
+    what = "Print each folder of a backup (the needles) of which a library (the haystack) has no "
+    what += "photograph, not even resized, recompressed or brightened."
+    epilog = f"{EXAMPLE} --report missing.html"
+    parser = argparse.ArgumentParser(description=what, epilog=epilog, allow_abbrev=False)
+
+    def refuse(message):
+        wrong = message.removeprefix("unrecognized arguments: ").partition(" ")[0]
+        close = difflib.get_close_matches(wrong, re.findall("--[a-z-]+", parser.format_usage()), 1)
+        advice = f"--needles takes one folder; put a path that has spaces in quotes; {EXAMPLE}"
+        raise Ended(f"{message} ({f'did you mean {close[0]}?' if close else advice})")
+
+    parser.error = refuse
+    versions_here = VERSION.format(sys.version.split()[0], cv2.__version__, np.__version__)
     # fmt: off
     add = parser.add_argument_group("what to compare").add_argument
     add("-a", "--haystack", metavar="DIR", nargs="+", action="extend", required=True,
@@ -2279,8 +2208,7 @@ def parse_arguments(arguments=None):
         help="leave out needles whose path or folder this fits, such as '*.thumb'; may be repeated")
     add = parser.add_argument_group("results").add_argument
     add("--report", metavar="FILE", action="append", default=[],
-        help="write a page to look at (.html), a table of all (.csv), or a list of what is lacking "
-        "(.txt); may be repeated")
+        help="write a page (.html), a table (.csv) or a list of what is lacking (.txt); repeatable")
     add("--copy-missing", metavar="FOLDER",
         help="copy what the library lacks to this folder, which may be a haystack too")
     add("--exit-code", action="store_true",
@@ -2295,15 +2223,6 @@ def parse_arguments(arguments=None):
     add("--version", action="version", version=versions_here, help="print the versions")
     # fmt: on
     return checked_arguments(parser.parse_args(arguments))
-
-
-def refuse(message, usage):
-    """End the run for what is no option, and say what was meant, perhaps."""
-    wrong = message.removeprefix("unrecognized arguments: ").partition(" ")[0]
-    advice = f"--needles takes one folder; put a path that has spaces in quotes; {EXAMPLE}"
-    for close in difflib.get_close_matches(wrong, re.findall("--[a-z-]+", usage), 1):
-        advice = f"did you mean {close}?"
-    raise Ended(f"{message} ({advice})")
 
 
 def checked_arguments(args):
@@ -2375,7 +2294,6 @@ def tell_some(say, lines, most, what):
 
 
 def some(names):
-    """Name the first of some."""
     more = f" and {len(names) - FEW:,} more" if len(names) > FEW else ""
     return ", ".join(names[:FEW]) + more
 

@@ -559,11 +559,9 @@ def test_an_interruption_that_whoever_started_it_ignores_is_ignored(tree):
 # ------------------------------------------------------------------------------------------------
 
 
-def test_requirements_and_script_metadata_agree():
+def test_three_packages_are_required():
     lines = (TOP / "requirements.txt").read_text().splitlines()
     required = [line for line in lines if not line.startswith("#")]
-    block = re.search(r"# /// script\n(.*?)# ///\n", SCRIPT.read_text(), re.DOTALL).group(1)
-    assert re.findall(r'"([a-z][^">]*>=[^"]+)"', block) == required
     assert [re.split(">=", line)[0] for line in required] == ["opencv-python", "imutils", "numpy"]
 
 

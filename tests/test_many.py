@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 
-import cv2
 import pytest
 
 import forking

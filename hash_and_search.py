@@ -936,20 +936,22 @@ class Team:
 
     def hash(self, path, function):
         """Return the Photo of a file by one of the hash_ functions, and its View if it has one."""
+        key = self.cache.key_of(function, [path])  # before it is read, as it may change meanwhile
         with contextlib.suppress(Exception):  # nothing is kept of it, or no Photo
-            return Photo.from_row(path, self.cache.find(function, [path])), None
+            return Photo.from_row(path, self.cache.find(key)), None
         photo, view = self.run(function, path)
         if not photo.only_bytes.endswith(NOT_INSTALLED):  # it may be, by the next run
-            self.cache.put(photo.row(), function, [path])
+            self.cache.put(photo.row(), key)
         return photo._replace(path=path), view
 
     def digest(self, path, function):
         """Return a file's digest by digest_start or digest_whole; nothing if it can't be read."""
         with contextlib.suppress(OSError, ValueError):
-            digest = str(self.cache.find(function, [path]))
+            key = self.cache.key_of(function, [path])
+            digest = str(self.cache.find(key))
             if not re.fullmatch("[0-9a-f]{64}", digest):
                 digest = self.run(function, path)
-                self.cache.put(digest, function, [path])
+                self.cache.put(digest, key)
             return digest
         return ""
 
@@ -962,14 +964,15 @@ class Team:
     def confirm(self, finding, view, candidates):
         """Return the Finding of what a look confirms among Candidates for a needle, or None."""
         files = [finding.path, *(each.path for each in candidates)]
-        turns = [each.turn for each in candidates]
-        with contextlib.suppress(Exception):  # nothing is kept of them, or no row of look
-            return confirmed(finding, candidates, self.cache.find(look, files, turns))
+        turns, key = [each.turn for each in candidates], None
+        with contextlib.suppress(Exception):  # one has vanished; nothing is kept, or no row of look
+            key = self.cache.key_of(look, files, turns)
+            return confirmed(finding, candidates, self.cache.find(key))
         row, trouble = self.run(look, *files, turns=turns, view=view)
         if trouble:  # an error is no answer
             self.warn_once(trouble)
-        else:
-            self.cache.put(row, look, files, turns)
+        elif key:
+            self.cache.put(row, key)
         return confirmed(finding, candidates, row)
 
 
@@ -1051,7 +1054,7 @@ class Cache:
         """Open or make the file, if one is named. Raises Ended where it is something else."""
         self.rows, self.saved, self.lock = [], time.monotonic(), threading.Lock()
         if not path:
-            self.find = self.put = self.save = lambda *_: None
+            self.key_of = self.find = self.put = self.save = lambda *_: None
             return
         try:
             with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
@@ -1076,24 +1079,21 @@ class Cache:
         stamp = "\n".join([RECIPE, str(details), *others, *stats])
         return function.__name__, os.fsencode(path), digest_of([os.fsencode(stamp)])
 
-    def find(self, *question):
-        """Return what is kept of the answer to a question as key_of takes it, or None."""
+    def find(self, key):
+        """Return what is kept of the answer to a question with that key, or None."""
         query = "SELECT answer FROM answers WHERE task = ? AND path = ? AND stamp = ?"
         try:
-            key = self.key_of(*question)
             with self.lock:
                 row = self.database.execute(query, key).fetchone()
             return json.loads(row[0])
         except sqlite3.Error as error:
             raise Ended(f"cannot read the cache: {error}; name a new file") from error
-        except Exception:  # it has vanished; nothing is kept, or somebody has changed it
+        except Exception:  # nothing is kept, or somebody has changed it
             return None
 
-    def put(self, answer, *question):
-        with contextlib.suppress(OSError):  # it has vanished
-            row = *self.key_of(*question), json.dumps(answer)
-            with self.lock:
-                self.rows.append(row)
+    def put(self, answer, key):
+        with self.lock:
+            self.rows.append((*key, json.dumps(answer)))
         if time.monotonic() - self.saved > 0.5:
             self.save()
 

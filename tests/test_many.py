@@ -18,6 +18,7 @@ import time
 import pytest
 
 import forking
+import hash_and_search
 from conftest import (
     RAW,
     command,
@@ -322,6 +323,27 @@ def test_a_killed_run_resumes(tree):
 def begun(cache):
     """Whether a run has put something into its cache."""
     return cache.exists() and cache.stat().st_size > 0 and len(kept(cache)) > 0
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_asked_for_anew(tree, monkeypatch, capfd):
+    monkeypatch.chdir(tree.path)
+    put(tree.needles / "x" / "1.jpg", encode(draw(1)))
+    read = hash_and_search.read
+
+    def replacing(path):
+        data = read(path)
+        if path.endswith(os.path.join("x", "1.jpg")):
+            put(tree.needles / "x" / "1.jpg", encode(draw(50)))
+        return data
+
+    call = ("-a", "haystack", "-n", "needles", "--cache", "cache")
+    monkeypatch.setattr(hash_and_search, "read", replacing)
+    assert hash_and_search.main(call) == 0
+    assert "[INFO] x\n" not in capfd.readouterr().out  # it was a copy
+    monkeypatch.undo()
+    monkeypatch.chdir(tree.path)
+    assert hash_and_search.main(call) == 0
+    assert "[INFO] x\n" in capfd.readouterr().out  # and is none
 
 
 def test_two_runs_share_a_cache(needles):

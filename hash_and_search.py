@@ -724,13 +724,13 @@ def thumbnails(grey):
     if grey.size > 2**23:  # what 32 bits hold the sum of
         grey = shrunk(grey, 2**22)
     table = cv2.integral(grey)
-    return box_means(table, 9, 8), np.ascontiguousarray(box_means(table, 8, 9).T)
+    return box_means(table, (9, 8)), np.ascontiguousarray(box_means(table, (8, 9)).T)
 
 
-def box_means(table, width, height):
-    """Return float32 (height, width): the mean of each box of an image, from its table of sums."""
-    rows, down = edges(table.shape[0] - 1, height)
-    columns, across = edges(table.shape[1] - 1, width)
+def box_means(table, size):
+    """Return float32: the means of an image in (across, down) boxes, from its table of sums."""
+    rows, down = edges(table.shape[0] - 1, size[1])
+    columns, across = edges(table.shape[1] - 1, size[0])
     return (down @ table[rows[:, None], columns] @ across.T).astype(np.float32)
 
 
@@ -967,13 +967,13 @@ class Team:
         turns, key = [each.turn for each in candidates], None
         with contextlib.suppress(Exception):  # one has vanished; nothing is kept, or no row of look
             key = self.cache.key_of(look, files, turns)
-            return confirmed(finding, candidates, self.cache.find(key))
+            return finding.seen(candidates, self.cache.find(key))
         row, trouble = self.run(look, *files, turns=turns, view=view)
         if trouble:  # an error is no answer
             self.warn_once(trouble)
-        elif key:
+        elif key and os.stat(finding.path).st_mtime == finding.time:  # and not replaced meanwhile
             self.cache.put(row, key)
-        return confirmed(finding, candidates, row)
+        return finding.seen(candidates, row)
 
 
 def attempt(function, *paths, **details):
@@ -1309,6 +1309,17 @@ class Finding(typing.NamedTuple):
             return "better" if self.lacks else "found"
         return "unreadable" if self.problem else "missing"
 
+    def seen(self, candidates, row):
+        """Return it with what a row of look says of its Candidates, None of an empty one."""
+        if row == []:
+            return None
+        place, width, height, lacks = row
+        match = candidates[place]
+        if lacks in VITAL:
+            return self._replace(lookalike=match.path, lacks=lacks)
+        size = int(width), int(height)
+        return self._replace(match=match.path, bits=match.bits, match_size=size, lacks=lacks)
+
 
 def search(files, haystack):
     """Return a Finding for each needle, in order; tell which of them can't be read."""
@@ -1347,25 +1358,13 @@ def compare(path, haystack):
         photo, view = team.hash(path, hash_needle)
         finding = finding._replace(size=photo.size, only_bytes=photo.only_bytes)
         candidates = haystack.candidates(photo, team.args.rotated)
-        if candidates and (seen := team.confirm(finding, view, candidates)):
-            return seen
+        if candidates and (confirmed := team.confirm(finding, view, candidates)):
+            return confirmed
         if likely := haystack.look_alike(photo):
             return finding._replace(lookalike=likely.path, turn=likely.turn)
         return finding
     except Exception as error:  # whatever goes wrong is this file's own
         return finding._replace(problem=reason(error))
-
-
-def confirmed(finding, candidates, row):
-    """Return a finding with what a row of look says of its candidates, None of an empty one."""
-    if row == []:
-        return None
-    place, width, height, lacks = row
-    match = candidates[place]
-    if lacks in VITAL:
-        return finding._replace(lookalike=match.path, lacks=lacks)
-    size = int(width), int(height)
-    return finding._replace(match=match.path, bits=match.bits, match_size=size, lacks=lacks)
 
 
 def digest_start(path):
@@ -1572,7 +1571,7 @@ def sharpness(grey):
 
 def levels_agree(image, other):
     """Whether no part of the picture, in 9 x 8 boxes, is much brighter in one of two greys."""
-    levels, others = (box_means(cv2.integral(each), 9, 8) for each in (image, other))
+    levels, others = (box_means(cv2.integral(each), (9, 8)) for each in (image, other))
     gain, shift, spread = fit(levels, others)
     if np.abs(gain * levels + shift - others).max() > MOST_APART * spread:
         return False
@@ -1589,7 +1588,8 @@ def structures_agree(image, other):
     out from its surroundings. A mean over the windows would pass over a word that is another.
     """
     one, two, gain = standing_out(image), standing_out(other), fit(image, other)[0]
-    ones, twos, both = (window_means(*pair) for pair in ((one, one), (two, two), (one, two)))
+    products = (cv2.multiply(*pair) for pair in ((one, one), (two, two), (one, two)))
+    ones, twos, both = map(window_means, products)
     ones, both = gain**2 * ones, gain * both
     return bool((both + NOISE >= LEAST_STRUCTURE * cv2.sqrt((ones + NOISE) * (twos + NOISE))).all())
 
@@ -1601,11 +1601,11 @@ def standing_out(grey):
     return smooth.astype(np.int16)[:high, :wide] - cv2.blur(smooth, (5, 5))[:high, :wide]
 
 
-def window_means(one, two):
-    """Return the mean product in windows of twice WINDOW pixels a side, at every second pixel."""
-    half = [max(1, side // 2) for side in one.shape[::-1]]
-    product = cv2.resize(cv2.multiply(one, two), half, interpolation=cv2.INTER_AREA)
-    return cv2.boxFilter(product, cv2.CV_32F, (WINDOW, WINDOW))
+def window_means(image):
+    """Return float32: the means of windows of twice WINDOW pixels a side, at every second pixel."""
+    half = [max(1, side // 2) for side in image.shape[::-1]]
+    halved = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
+    return cv2.boxFilter(halved, cv2.CV_32F, (WINDOW, WINDOW))
 
 
 def fit(levels, others):

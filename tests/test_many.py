@@ -325,15 +325,20 @@ def begun(cache):
     return cache.exists() and cache.stat().st_size > 0 and len(kept(cache)) > 0
 
 
-def test_a_file_that_is_replaced_while_it_is_read_is_asked_for_anew(tree, monkeypatch, capfd):
+@pytest.mark.parametrize("kind", ["another picture", "a part is another"])
+def test_a_file_that_is_replaced_while_it_is_read_is_asked_for_anew(tree, monkeypatch, capfd, kind):
+    successor = draw(50)
+    if kind == "a part is another":
+        successor = draw(1)
+        successor[200:230, 280:310] = 0
     monkeypatch.chdir(tree.path)
-    put(tree.needles / "x" / "1.jpg", encode(draw(1)))
+    put(tree.needles / "x" / "1.jpg", encode(draw(1), quality=50))
     read = hash_and_search.read
 
     def replacing(path):
         data = read(path)
         if path.endswith(os.path.join("x", "1.jpg")):
-            put(tree.needles / "x" / "1.jpg", encode(draw(50)))
+            put(tree.needles / "x" / "1.jpg", encode(successor))
         return data
 
     call = ("-a", "haystack", "-n", "needles", "--cache", "cache")

@@ -407,7 +407,7 @@ def test_what_cannot_be_read_is_named_and_not_found(tree):
         "cut.png": png[: len(png) // 2],
         "text.jpg": b"hello",
         "text.webp": b"hello",
-        "claim.png": png_that_claims(60000, 60000),
+        "claim.png": png_that_claims(60000, 6000),
     }
     for name, content in broken.items():
         put(tree.needles / "broken" / name, content)

@@ -731,7 +731,7 @@ def box_means(table, size):
     """Return float32: the means of an image in (across, down) boxes, from its table of sums."""
     rows, down = edges(table.shape[0] - 1, size[1])
     columns, across = edges(table.shape[1] - 1, size[0])
-    return (down @ table[rows[:, None], columns] @ across.T).astype(np.float32)
+    return down.dot(table.take(rows, 0).take(columns, 1)).dot(across.T).astype(np.float32)
 
 
 @functools.lru_cache(4096)
@@ -752,7 +752,7 @@ def prints(grey, turns=TURNS[:1]):
     upright, transposed = thumbnails(grey)
     thumbs = {turn: (transposed if turn[0] else upright)[:: turn[1], :: turn[2]] for turn in TURNS}
     hash_of = functools.cache(lambda turn: dhash(thumbs[turn] - RAMP))
-    if np.ptp(upright) < BLANK and is_plain_hash(hash_of(TURNS[0])):
+    if is_plain_hash(hash_of(TURNS[0])) and np.ptp(upright) < BLANK:
         return []
     found = []
     for turn in turns:
@@ -821,7 +821,6 @@ class View:
         return self.kept[size, is_hasty]
 
     def turned(self, turn):
-        """Return the View by the number of one of TURNS."""
         if not turn:
             return self
         size = self.size[::-1] if TURNS[turn][0] else self.size
@@ -900,6 +899,8 @@ class Team:
         if args.dask:  # then a thread only waits for a worker
             self.run, self.batch, jobs = Cluster(args.dask).run, 1, 256
         self.pool = concurrent.futures.ThreadPoolExecutor(jobs)
+        # OpenCV makes its tables of Lab at the first use, in 0.1 seconds: while files are listed.
+        self.pool.submit(cv2.cvtColor, np.zeros((1, 1, 3), np.uint8), cv2.COLOR_BGR2LAB)
         self.most = 2 * jobs  # batches handed out at once: few, as each may hold views
         self.disks = [*filter(holds_something, [*args.haystack, args.needles])]
 
@@ -1042,9 +1043,7 @@ class Cluster:
 def settle():
     """Make a process of ours quick at many small pictures."""
     cv2.setNumThreads(1)  # photographs are spread over threads, not the pixels of one
-    # glibc gives memory back to the system only above the largest block that was ever let go of:
-    # to let go of one first saves a fifth of the time of small JPEGs.
-    np.empty(2**22, np.uint8)
+    np.empty(2**22, np.uint8)  # let go of, glibc keeps what is smaller: small JPEGs' time is 0.8
 
 
 class Cache:
@@ -1711,7 +1710,6 @@ class Results:
         return text + (f", {counts['unreadable']:,} unreadable" if counts["unreadable"] else "")
 
     def left_out_in_numbers(self):
-        """Say how much is left out, by reason."""
         whys = (each.left_out or "unreadable in the library" for each in self.left_out)
         counts = collections.Counter(re.split("[,:]", why)[0] for why in whys).most_common()
         return "left out: " + ", ".join(f"{why} ({count:,})" for why, count in counts)

@@ -273,7 +273,7 @@ class Listing:
 
     def lone(self):
         """Yield a line for each topmost folder of other files, with none below that is searched."""
-        above = functools.cache(lambda folder: pathlib.PurePath(folder, "a file").parents)
+        above = functools.cache(lambda folder: [*map(str, pathlib.PurePath(folder, "_").parents)])
         folders = {self.root, *map(os.path.dirname, self.files)}
         searched, endings = {each for folder in folders for each in above(folder)}, {}
         for path in (path for path, why in self.left_out if why == OTHER):
@@ -967,12 +967,14 @@ class Team:
         files = [finding.path, *(each.path for each in candidates)]
         turns, key = [each.turn for each in candidates], None
         with contextlib.suppress(Exception):  # one has vanished; nothing is kept, or no row of look
-            key = self.cache.key_of(look, files, turns)
-            return finding.seen(candidates, self.cache.find(key))
+            stats = os.stat(finding.path)
+            if (stats.st_size, stats.st_mtime) == (finding.bytes, finding.time):  # as it was read
+                key = self.cache.key_of(look, files, turns)
+                return finding.seen(candidates, self.cache.find(key))
         row, trouble = self.run(look, *files, turns=turns, view=view)
         if trouble:  # an error is no answer
             self.warn_once(trouble)
-        elif key and os.stat(finding.path).st_mtime == finding.time:  # and not replaced meanwhile
+        elif key:
             self.cache.put(row, key)
         return finding.seen(candidates, row)
 
@@ -1056,6 +1058,8 @@ class Cache:
             self.key_of = self.find = self.put = self.save = lambda *_: None
             return
         try:
+            if os.path.exists(path) and not os.path.isfile(path):
+                raise ValueError("not a regular file")
             with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
                 header = file.read(72)  # before SQLite can change what is no cache
                 if header and header[68:] != b"dHas":
@@ -1079,7 +1083,6 @@ class Cache:
         return function.__name__, os.fsencode(path), digest_of([os.fsencode(stamp)])
 
     def find(self, key):
-        """Return what is kept of the answer to a question with that key, or None."""
         query = "SELECT answer FROM answers WHERE task = ? AND path = ? AND stamp = ?"
         try:
             with self.lock:
@@ -1603,8 +1606,8 @@ def standing_out(grey):
 def window_means(image):
     """Return float32: the means of windows of twice WINDOW pixels a side, at every second pixel."""
     half = [max(1, side // 2) for side in image.shape[::-1]]
-    halved = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
-    return cv2.boxFilter(halved, cv2.CV_32F, (WINDOW, WINDOW))
+    halved = cv2.resize(image.astype(np.float32), half, interpolation=cv2.INTER_AREA)
+    return cv2.blur(halved, (WINDOW, WINDOW))
 
 
 def fit(levels, others):
@@ -1823,7 +1826,6 @@ class Page:
         self.pictures = dict(zip(files, pictures, strict=True))  # "" where there is none to see
 
     def content(self):
-        """Return the page as bytes."""
         results, args = self.results, self.results.args
         folders = [self.folder(*each) for each in enumerate(results.worst_first)]
         totals = f"{results.in_numbers()}."

@@ -282,6 +282,13 @@ def test_a_file_that_is_no_cache_of_ours_is_left_alone(tree, kind):
     assert done.err.count("\n") == 1 and cache.read_bytes() == before
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_no_cache_and_is_not_waited_for(tree):
+    os.mkfifo(tree.path / "cache")
+    done = tree.run("--cache", "cache")
+    assert done.status == 2 and "cannot use the cache cache: not a regular file" in done.err
+
+
 def test_a_damaged_cache_ends_with_one_line(needles):
     needles.run("--cache", "cache")
     content = (needles.path / "cache").read_bytes()

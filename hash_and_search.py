@@ -11,11 +11,10 @@ Too rare to earn their lines, and therefore refused: what only transparency or t
 bits show, JPEG 2000, Sun raster, Radiance, and PFM, PBM to PAM (their bytes are compared); BigTIFF
 and pictures of 32 bits a colour (unreadable); videos by what they show, and other metadata of raw
 files, MKV, AVI and MTS; the C libraries' own lines on a console of Windows; a word of ours on
-Ctrl-C while Python still imports, or on an OPENCV_IO_MAX_IMAGE_PIXELS that is no number (they tell
-themselves), or on files that lie in a cloud only (they are downloaded as they are read); our own
-reports among the needles (other files, as any); progress on less than 80 columns; a --report that
-is a new --cache too; JPEGs of thousands of scans (each takes a minute); workers of a cluster with
-another OpenCV (they answer with its decoders).
+Ctrl-C while Python still imports, or on an OPENCV_IO_MAX_IMAGE_PIXELS that is no number, or on
+files that lie in a cloud only (they are downloaded as they are read); our own reports among the
+needles; progress on less than 80 columns; a --report that is a new --cache too; JPEGs of thousands
+of scans (each takes a minute); workers of a cluster with another OpenCV (with its decoders).
 """
 
 import argparse
@@ -98,9 +97,7 @@ def dhash(image, hashSize=8):
     """
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    size = hashSize + 1, hashSize
-    is_thumbnail = image.shape == size[::-1]  # to resize those takes a twentieth of a run's time
-    resized = image if is_thumbnail else cv2.resize(image, size)
+    resized = cv2.resize(image, (hashSize + 1, hashSize))
     brighter = resized[:, 1:] > resized[:, :-1]
     return int.from_bytes(np.packbits(brighter, bitorder="little").tobytes(), "little")
 
@@ -350,9 +347,9 @@ SECOND = "second photograph"
 METADATA = {*range(0xE0, 0xF0), 0xFE} - {0xEE}  # segments of a JPEG; Adobe's tells of colours
 TIFF = {b"II*\0", b"MM\0*"}
 NESTED = set(b"moov trak mdia minf stbl edts".split())  # boxes of a video
+SOFT = np.float32([27, 202, 27]) / 256  # a Gaussian of half a pixel
 # With IMREAD_COLOR each reads colours.
 REDUCED = {scale: getattr(cv2, f"IMREAD_REDUCED_GRAYSCALE_{scale}") for scale in (2, 4, 8)}
-# Of a JPEG's own frame, and where its first scan begins.
 JpegHeader = collections.namedtuple("JpegHeader", "width height is_progressive scan")
 
 
@@ -420,8 +417,7 @@ def decode(data, colours=False, least=0):
     # libjpeg fills what is missing with grey 128; two stumps would look like copies.
     if not is_whole and (image[-8 // scale :] == 128).all():  # the last row of blocks
         raise ValueError(CUT)
-    if not high * wide:  # between its segments is something else
-        high, wide = image.shape[:2]
+    high, wide = (high, wide) if high * wide else image.shape[:2]  # between segments is damage
     image = image[: round(high / scale), : round(wide / scale)]  # what is beyond is padding
     return set_upright(image, (wide, high), exif_of(data[:scan]))
 
@@ -499,7 +495,7 @@ def resize(image, size, whole=None, is_hasty=True):
     across, down = (side / length for side, length in zip(size, sides, strict=True))
     method = cv2.INTER_AREA
     if is_hasty and min(across, down) >= 0.5 and max(across, down) < 1:
-        image, method = cv2.GaussianBlur(image, (3, 3), 0.5), cv2.INTER_LINEAR
+        image, method = cv2.sepFilter2D(image, -1, SOFT, SOFT), cv2.INTER_LINEAR
     result = cv2.resize(image, None, fx=across, fy=down, interpolation=method)
     if result.shape[1::-1] == tuple(size):
         return result
@@ -517,21 +513,21 @@ def set_upright(image, size, exif):
 
 
 def jpeg_header(data):
-    """Return the JpegHeader of a JPEG's own frame, not of a preview's; zeros for what it lacks."""
-    header = JpegHeader(0, 0, False, 0)
+    """Return what a JPEG's own frame says, not a preview's, and where its scan begins, or zeros."""
+    frame = 0, 0, False
     for kind, place, _ in segments(data):
         if kind == 0xDA:
-            return header._replace(scan=place)
+            return JpegHeader(*frame, place)
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
             high, wide = struct.unpack_from(">HH", data, place + 5)
-            header = JpegHeader(wide, high, kind in (0xC2, 0xC6, 0xCA, 0xCE), 0)
-    return header
+            frame = wide, high, kind in (0xC2, 0xC6, 0xCA, 0xCE)
+    return JpegHeader(*frame, 0)
 
 
 def segments(data):
     """Yield (kind, start, end) of a JPEG's segments up to its first scan (ITU-T T.81, annex B)."""
     place = 2
-    while data[place : place + 1] == b"\xff" and place < len(data) - 9:
+    while place < len(data) - 9 and data[place] == 0xFF:
         kind, end = data[place + 1], place + 1  # of a fill byte
         if kind != 0xFF:
             end = place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
@@ -665,7 +661,6 @@ def pillow_heif():
         module.options.DECODE_THREADS = 1
         version = tuple(map(int, module.__version__.split(".")[:2]))
         return module if version >= (1, 8) else None  # older ones crash on damaged files
-    return None
 
 
 def boxes(file, end, place=0, depth=0):
@@ -696,7 +691,7 @@ def reason(error):
 # ---- 3 Hashing one: an image -> its Prints -----------------------------------------------------
 
 # Changes with any of these, and with how a file is decoded, so that a cache starts anew.
-RECIPE = f"11, OpenCV {cv2.__version__}"
+RECIPE = f"12, OpenCV {cv2.__version__}"
 # "Brighter" means by more than a quarter of a grey level from one column to the next: with less,
 # the noise of JPEG decides on flat ground; half a level costs copies of less contrast.
 RAMP = 0.25 * np.arange(9, dtype=np.float32)
@@ -706,7 +701,7 @@ PLAIN = 12
 BLANK = 16  # grey levels between a plain picture's darkest and brightest box, or fewer
 IS_BLANK = "it is blank or nearly so"
 # (transposed, then step down, then step across): upright, mirrored, and the six ways on a side.
-TURNS = list(itertools.product((False, True), (1, -1), (1, -1)))
+TURNS = list(itertools.product((0, 1), (1, -1), (1, -1)))
 
 
 class Print(typing.NamedTuple):
@@ -722,9 +717,7 @@ def thumbnails(grey):
 
     Each pixel is its box's exact mean; of a whole photograph dhash would read a handful of pixels.
     """
-    if grey.size > 2**23:  # what 32 bits hold the sum of
-        grey = shrunk(grey, 2**22)
-    table = cv2.integral(grey)
+    table = cv2.integral(shrunk(grey, 8 * 10**6))  # of more the sum is beyond 32 bits
     return box_means(table, (9, 8)), np.ascontiguousarray(box_means(table, (8, 9)).T)
 
 
@@ -750,16 +743,16 @@ def edges(side, count):
 
 def prints(grey, turns=TURNS[:1]):
     """Return a Print of a uint8 image (height, width) for each turn; none if it is blank."""
-    upright, transposed = thumbnails(grey)
-    thumbs = {turn: (transposed if turn[0] else upright)[:: turn[1], :: turn[2]] for turn in TURNS}
-    hash_of = functools.cache(lambda turn: dhash(thumbs[turn] - RAMP))
-    if is_plain_hash(hash_of(TURNS[0])) and np.ptp(upright) < BLANK:
+    thumbs = thumbnails(grey)
+    levels = np.rint(thumbs).astype(np.uint8)
+    hash_of = functools.cache(lambda turn: dhash(thumbs[turn[0]][:: turn[1], :: turn[2]] - RAMP))
+    if is_plain_hash(hash_of(TURNS[0])) and np.ptp(thumbs[0]) < BLANK:
         return []
     found = []
-    for turn in turns:
-        across = not turn[0], turn[2], turn[1]  # the columns of a Print are the rows of another
-        levels = np.rint(thumbs[turn]).astype(np.uint8).tobytes()
-        found.append(Print(hash_of(turn), hash_of(across), levels))
+    for side, down, across in turns:
+        columns = hash_of((1 - side, across, down))  # which are the rows of another turn
+        shown = levels[side, ::down, ::across].tobytes()
+        found.append(Print(hash_of((side, down, across)), columns, shown))
     return found
 
 
@@ -783,6 +776,9 @@ CLOSE = 2**19  # pixels: of a photograph no second look wants more
 DEFAULT_JOBS = os.cpu_count() or 1  # one more makes runs on small pictures a tenth slower
 TIME = re.compile(rb"((?:19|20)\d\d):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)")
 TIMES = {0x132: 0x9290, 0x9003: 0x9291, 0x9004: 0x9292}  # tags, and of what is below a second
+SRGB = np.arange(256) / 255  # IEC 61966-2-1, for Lab; OpenCV's own makes tables for 0.1 s
+LIGHT = np.where(np.greater(SRGB, 0.04045), ((SRGB + 0.055) / 1.055) ** 2.4, SRGB / 12.92)
+LIGHT, WHITE = np.float32(LIGHT), np.float32([0.950456, 1, 1.088754])
 PRINT = struct.Struct(">QQ72s")  # a Print in the cache, where it stands as hexadecimal digits
 
 
@@ -809,8 +805,9 @@ class View:
         # A sample of the pixels takes a tenth of the time of all.
         sample = cv2.resize(self.image, (128, 128), interpolation=cv2.INTER_NEAREST)
         means = cv2.resize(sample, (16, 16), interpolation=cv2.INTER_AREA)
-        colours = cv2.cvtColor(means, cv2.COLOR_BGR2LAB).reshape(256, 3).T[::-1]
-        return colours.astype(np.float32) - 128
+        light = cv2.cvtColor(LIGHT[means], cv2.COLOR_BGR2XYZ).reshape(256, 3) / WHITE
+        x, y, z = np.where(light > 0.008856, np.cbrt(light), 7.787 * light + 4 / 29).T
+        return np.float32([200 * (y - z), 500 * (x - y), 295.8 * y - 168.8])
 
     def grey_at(self, size, least=0, is_hasty=True):
         """Return the grey at a size; a JPEG that was read with fewer pixels than least is anew."""
@@ -899,7 +896,7 @@ class Team:
         self.batch, jobs = BATCH, args.jobs or DEFAULT_JOBS
         if args.dask:  # then a thread only waits for a worker
             self.run, self.batch, jobs = Cluster(args.dask).run, 1, 256
-        self.pool = concurrent.futures.ThreadPoolExecutor(jobs)
+        self.pool = concurrent.futures.ThreadPoolExecutor(jobs, initializer=settle)
         self.most = 2 * jobs  # batches handed out at once: few, as each may hold views
         self.disks = [*filter(holds_something, [*args.haystack, args.needles])]
 
@@ -940,7 +937,7 @@ class Team:
         with contextlib.suppress(Exception):  # nothing is kept of it, or no Photo
             return Photo.from_row(path, self.cache.find(key)), None
         photo, view = self.run(function, path)
-        if not photo.only_bytes.endswith(NOT_INSTALLED):  # it may be, by the next run
+        if key and not photo.only_bytes.endswith(NOT_INSTALLED):  # it may be, by the next run
             self.cache.put(photo.row(), key)
         return photo._replace(path=path), view
 
@@ -1042,8 +1039,9 @@ class Cluster:
 
 
 def settle():
-    """Make a process of ours quick at many small pictures."""
+    """Make a thread of ours quick at many small pictures, and its process."""
     cv2.setNumThreads(1)  # photographs are spread over threads, not the pixels of one
+    cv2.ipp.setUseIPP(False)  # with Intel's resizing a run on small pictures takes a tenth longer
     np.empty(2**22, np.uint8)  # once freed, glibc keeps blocks up to this: a fifth less time
 
 
@@ -1180,49 +1178,44 @@ class Haystack:
 
     def candidates(self, photo, is_rotated):
         """Return the RANKED likeliest Candidates for a Photo."""
-        near = sorted(self.near(photo.prints if is_rotated else photo.prints[:1], CANDIDATE))
-        others = (each for each in near if not is_same_file(each.path, photo.path))
-        return list(itertools.islice(others, RANKED))
+        near = sorted(self.near(photo.prints if is_rotated else photo.prints[:1]))
+        return [each for each in near if not is_same_file(each.path, photo.path)]
 
     def look_alike(self, photo):
         """Return the Candidate that is nearest to a Photo, as it is or turned, or None."""
-        near = self.near(photo.prints[:1], LOOK_ALIKE) + self.near(photo.prints, CANDIDATE)
-        near.sort(key=lambda each: (each.bits, *each))
+        near = sorted(self.near(photo.prints, LOOK_ALIKE), key=lambda each: (each.bits, *each))
         return next((each for each in near if not is_same_file(each.path, photo.path)), None)
 
-    def near(self, prints_sought, limits):
-        """Return Candidates of what is near one of some Prints, by bits and by levels."""
-        found, (most, correlation) = [], limits
-        for turn, sought in enumerate(prints_sought):
-            if not (places := self.places_near(sought, most)):
-                continue
-            levels = np.vstack([np.frombuffer(sought.levels, np.uint8), self.levels[places]])
-            levels = levels - levels.sum(1, dtype=np.float32, keepdims=True) / 72
-            levels /= np.sqrt(np.maximum((levels**2).sum(1, keepdims=True) / 72, 1e-9))
-            apart = np.abs(levels[1:] - levels[0]).mean(1)
-            alike = np.flatnonzero((levels[1:] * levels[0]).mean(1) >= correlation)
-            for number in alike[np.argsort(apart[alike], kind="stable")[:RANKED]]:
-                place = places[number]
-                bits = int(self.bits_apart(sought, [place]).sum())
-                found.append(Candidate(float(apart[number]), self.paths[place], turn, bits))
-        return found
+    def near(self, prints_sought, upright=CANDIDATE):
+        """Return the RANKED likeliest Candidates for Prints; upright limits the first of those."""
+        limits = [upright, *[CANDIDATE] * len(TURNS)][: len(prints_sought)]
+        if not (found := self.places_near(prints_sought, [[most] for most, _ in limits])):
+            return []
+        turns, places, _ = np.array(found).T
+        sought = np.array([np.frombuffer(each.levels, np.uint8) for each in prints_sought])
+        levels = np.stack([sought[turns], self.levels[places]])
+        levels = levels - levels.mean(2, dtype=np.float32, keepdims=True)
+        levels /= np.sqrt(np.maximum((levels**2).mean(2, keepdims=True), 1e-9))
+        apart, least = np.abs(levels[1] - levels[0]).mean(1), np.array(limits)[turns, 1]
+        alike = np.flatnonzero(levels.prod(0).mean(1) >= least)
+        ranked = alike[np.argsort(apart[alike], kind="stable")[:RANKED]].tolist()
+        best = [(float(apart[number]), *found[number]) for number in ranked]
+        return [Candidate(far, self.paths[place], turn, bits) for far, turn, place, bits in best]
 
-    def places_near(self, sought, most):
-        """Return the places of what has an equal hash, or differs in so many bits or fewer."""
-        is_known, found = sought.row in self.photographs, []
-        for start in range(0, len(self.paths), 2**17):  # what is between stays in the cache
-            block = slice(start, min(start + 2**17, len(self.paths)))
-            rows, columns = self.bits_apart(sought, block)
-            is_near = rows + columns <= most
-            if is_known:  # by the dictionary: near, however many columns differ
-                is_near |= rows == 0
-            found += (np.flatnonzero(is_near) + start).tolist()
+    def places_near(self, prints_sought, most):
+        """Return [(turn, place, bits)] of what differs from a Print in at most so many bits."""
+        sought = np.array([each[:2] for each in prints_sought], np.uint64)
+        found, step = [], 2**16 // max(len(sought), 1)  # what is between stays in the cache
+        for start in range(0, len(self.paths) if prints_sought else 0, step):
+            hashes = self.hashes[:, None, start : min(start + step, len(self.paths))]
+            rows, columns = np.bitwise_count(hashes ^ sought.T[:, :, None])
+            bits = rows + columns
+            is_near = bits <= np.uint8(most)
+            if any(each.row in self.photographs for each in prints_sought):
+                is_near |= rows == 0  # by the dictionary, however many columns differ
+            for turn, place in np.argwhere(is_near).tolist() if is_near.any() else ():
+                found.append((turn, start + place, int(bits[turn, place])))
         return found
-
-    def bits_apart(self, sought, places):
-        """Return in how many bits hashes at some places differ, of rows and of columns: uint8."""
-        hashes = np.array([[sought.row], [sought.column]], np.uint64)
-        return np.bitwise_count(self.hashes[:, places] ^ hashes)
 
 
 class Alike:
@@ -1447,6 +1440,7 @@ LONGER_SIDE = 384  # pixels, to which both pictures are brought
 WINDOW = 6  # pairs of pixels a side
 NOISE = 16  # squared grey levels: what structure is below this counts little
 LEAST_STRUCTURE = 0.7  # of 1, in the window that is least alike
+ROOTS = np.roots([LEAST_STRUCTURE, -2, LEAST_STRUCTURE])
 MOST_APART = 0.75  # spreads by which levels of 9 x 8 boxes may differ, once fitted
 COLOURED = 4  # units of Lab, or more: the spread of colours that must go together
 COLOURS = 0.5  # their correlation
@@ -1518,9 +1512,8 @@ def coded_of(path):
 def is_same_picture(one, two):
     """Whether two Views show the same, whatever their size, brightness, contrast and quality."""
     smaller = min(one.grey.shape, two.grey.shape, key=math.prod)
-    scale = LONGER_SIDE / max(smaller)
-    scale = scale if scale < 0.95 else 1  # for a few pixels it is not worth the time
-    size = tuple(max(1, round(side * scale)) for side in smaller[::-1])
+    scale = LONGER_SIDE / max(smaller)  # for a few pixels it is not worth the time
+    size = tuple(max(1, round(side * scale)) if scale < 0.95 else side for side in smaller[::-1])
     greys = [each.grey_at(size) for each in (one, two)]
     return levels_agree(*greys) and structures_agree(*greys) and colours_agree(one, two)
 
@@ -1529,22 +1522,20 @@ def details_agree(one, two):
     """Whether a needle's View differs nowhere strongly from a library's: the second look.
 
     At half the smaller picture's sides, so that windows have 8 x 8 of its pixels, or at those of
-    the first look. On papers and screens, much of which is of one level, they have 6 x 6: half as
-    large, of two months' invoices a third pass with 8.
+    the first look. On papers and screens, much of one level, 6 x 6: with 8 some invoices pass.
     """
     smaller = min(one.size, two.size, key=math.prod)
-    levels = cv2.calcHist([one.grey], [0], None, [256], [0, 256])
-    is_flat = 9 * cv2.blur(levels, (1, 9)).max() > FLAT * one.grey.size
-    scale = math.sqrt((4 if is_flat else 1) * CLOSE / math.prod(smaller))
-    side = 6 if is_flat and scale >= 0.5 else 8
-    scale = min(0.5, scale)
+    levels = cv2.calcHist([one.grey[::2]], [0], None, [256], [0, 256])
+    is_flat = 9 * cv2.blur(levels, (1, 9)).max() > FLAT * levels.sum()
+    scale = min(0.5, math.sqrt((4 if is_flat else 1) * CLOSE / math.prod(smaller)))
+    side = 6 if is_flat and scale == 0.5 else 8
     if not is_flat:  # as fast as the first look
         scale = min(1, max(scale, LONGER_SIDE / max(smaller)))
     window = round(side * max(scale, 0.5))
-    size = tuple(max(1, round(side * scale)) for side in smaller)
+    size = tuple(max(1, round(side * scale)) if scale < 0.95 else side for side in smaller)
     least = (2 if is_flat else FINER) * math.prod(size)  # a JPEG read reduced has sharper writing
     image, other = (each.grey_at(size, least, not is_flat) for each in (one, two))
-    if worst_window(image, other, window) <= 1:
+    if windows_agree(image, other, window):
         return True
     kept = sharpness(image) / max(sharpness(other), 1e-6)
     if kept > BLURRED:  # or the needle is the sharper one, and not to be given up for the other
@@ -1554,16 +1545,20 @@ def details_agree(one, two):
         if sharpness(matched) <= sharpness(image):
             break
     # A blur takes from the difference of two writings as well.
-    return worst_window(image, matched, window) <= math.sqrt(kept)
+    return windows_agree(image, matched, window, math.sqrt(kept))
 
 
-def worst_window(image, other, window):
-    """Return how far two greys of one size differ in their worst window, of what is admitted."""
+def windows_agree(image, other, window, share=1):
+    """Whether two greys of one size differ in no window by more than a share of what may be."""
     gain, shift, spread = fit(image, other)
-    greys = [each.astype(np.int16) << 4 for each in (image, other)]  # 16ths, at twice floats' speed
+    limit = share * min(DIFFERENT, spread)
+    # In 16ths of levels, as int16 takes half of floats' time; 1 is for rounding.
+    greys = [np.left_shift(each, 4, dtype=np.int16) for each in (image, other)]
     differences = cv2.addWeighted(greys[0], gain, greys[1], -1, 16 * shift)
-    least, most, *_ = cv2.minMaxLoc(cv2.blur(differences, (window, window)))
-    return round((max(-least, most) + 1) / 16) / max(min(DIFFERENT, spread), 1e-6)  # 1 for rounding
+    least, most, *_ = cv2.minMaxLoc(differences)
+    if max(-least, most) > 16 * (limit - 1):  # else no window does what no pixel does
+        least, most, *_ = cv2.minMaxLoc(cv2.blur(differences, (window, window)))
+    return round((max(-least, most) + 1) / 16) <= limit
 
 
 def sharpness(grey):
@@ -1589,9 +1584,13 @@ def structures_agree(image, other):
     out from its surroundings. A mean over the windows would pass over a word that is another.
     """
     one, two, gain = standing_out(image), standing_out(other), fit(image, other)[0]
-    products = (cv2.multiply(*pair) for pair in ((one, one), (two, two), (one, two)))
-    ones, twos, both = map(window_means, products)
-    ones, both = gain**2 * ones, gain * both
+    # sqrt(x * y) <= (x + y) / 2, for which one mean of products will do: by that most copies pass.
+    parts = (cv2.addWeighted(one, gain, two, -root, 0, dtype=cv2.CV_32F) for root in ROOTS)
+    if window_means(cv2.multiply(*parts)).max() <= NOISE * (2 / LEAST_STRUCTURE - 2):
+        return True
+    pairs = (one, one, gain**2), (two, two, 1), (one, two, gain)
+    parts = (cv2.multiply(*pair, scale=scale, dtype=cv2.CV_32F) for *pair, scale in pairs)
+    ones, twos, both = map(window_means, parts)
     return bool((both + NOISE >= LEAST_STRUCTURE * cv2.sqrt((ones + NOISE) * (twos + NOISE))).all())
 
 
@@ -1599,13 +1598,14 @@ def standing_out(grey):
     """Return int16: how much a uint8 grey, smoothed, stands out from the mean around."""
     smooth = cv2.GaussianBlur(grey, (5, 5), 1)  # rounded to levels, in a third of floats' time
     high, wide = (max(1, side // 2 * 2) for side in grey.shape)  # odd ones are halved slower
-    return smooth.astype(np.int16)[:high, :wide] - cv2.blur(smooth, (5, 5))[:high, :wide]
+    around = cv2.blur(smooth, (5, 5))
+    return np.subtract(smooth[:high, :wide], around[:high, :wide], dtype=np.int16)
 
 
 def window_means(image):
-    """Return float32: the means of windows of twice WINDOW pixels a side, at every second pixel."""
+    """Return the means of windows of twice WINDOW pixels a side, at every second pixel."""
     half = [max(1, side // 2) for side in image.shape[::-1]]
-    halved = cv2.resize(image.astype(np.float32), half, interpolation=cv2.INTER_AREA)
+    halved = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
     return cv2.blur(halved, (WINDOW, WINDOW))
 
 
@@ -1696,8 +1696,8 @@ class Results:
             if not (listing.is_library and why == OTHER)
         ]
         for path, *_, problem in haystack.unreadable:
-            problem = f"in the library: {problem}"
-            self.left_out.append(Finding(path, problem=problem, bytes=size_of(path)))
+            why = f"in the library: {problem}"
+            self.left_out.append(Finding(path, problem=why, bytes=size_of(path)))
 
     def in_numbers(self):
         """Say how many needles have each status, and how large and old the missing ones are."""

@@ -896,7 +896,7 @@ class Team:
         self.batch, jobs = BATCH, args.jobs or DEFAULT_JOBS
         if args.dask:  # then a thread only waits for a worker
             self.run, self.batch, jobs = Cluster(args.dask).run, 1, 256
-        self.pool = concurrent.futures.ThreadPoolExecutor(jobs, initializer=settle)
+        self.pool = concurrent.futures.ThreadPoolExecutor(jobs)
         self.most = 2 * jobs  # batches handed out at once: few, as each may hold views
         self.disks = [*filter(holds_something, [*args.haystack, args.needles])]
 
@@ -1039,9 +1039,8 @@ class Cluster:
 
 
 def settle():
-    """Make a thread of ours quick at many small pictures, and its process."""
+    """Make a process of ours quick at many small pictures."""
     cv2.setNumThreads(1)  # photographs are spread over threads, not the pixels of one
-    cv2.ipp.setUseIPP(False)  # with Intel's resizing a run on small pictures takes a tenth longer
     np.empty(2**22, np.uint8)  # once freed, glibc keeps blocks up to this: a fifth less time
 
 

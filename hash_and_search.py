@@ -1188,23 +1188,23 @@ class Haystack:
     def near(self, prints_sought, upright=CANDIDATE):
         """Return the RANKED likeliest Candidates for Prints; upright limits the first of those."""
         limits = [upright, *[CANDIDATE] * len(TURNS)][: len(prints_sought)]
-        if not (found := self.places_near(prints_sought, [[most] for most, _ in limits])):
+        turns, places, _ = found = self.places_near(prints_sought, [[most] for most, _ in limits])
+        if not found.size:
             return []
-        turns, places, _ = np.array(found).T
         sought = np.array([np.frombuffer(each.levels, np.uint8) for each in prints_sought])
         levels = np.stack([sought[turns], self.levels[places]])
         levels = levels - levels.mean(2, dtype=np.float32, keepdims=True)
         levels /= np.sqrt(np.maximum((levels**2).mean(2, keepdims=True), 1e-9))
         apart, least = np.abs(levels[1] - levels[0]).mean(1), np.array(limits)[turns, 1]
         alike = np.flatnonzero(levels.prod(0).mean(1) >= least)
-        ranked = alike[np.argsort(apart[alike], kind="stable")[:RANKED]].tolist()
-        best = [(float(apart[number]), *found[number]) for number in ranked]
+        ranked = alike[np.argsort(apart[alike], kind="stable")[:RANKED]]
+        best = zip(apart[ranked].tolist(), *found[:, ranked].tolist(), strict=True)
         return [Candidate(far, self.paths[place], turn, bits) for far, turn, place, bits in best]
 
     def places_near(self, prints_sought, most):
-        """Return [(turn, place, bits)] of what differs from a Print in at most so many bits."""
+        """Return turns, places and bits (3, n) of what differs from Prints in so many at most."""
         sought = np.array([each[:2] for each in prints_sought], np.uint64)
-        found, step = [], 2**16 // max(len(sought), 1)  # what is between stays in the cache
+        found, step = [np.empty((3, 0), int)], 2**16 // max(len(sought), 1)  # for a CPU's cache
         for start in range(0, len(self.paths) if prints_sought else 0, step):
             hashes = self.hashes[:, None, start : min(start + step, len(self.paths))]
             rows, columns = np.bitwise_count(hashes ^ sought.T[:, :, None])
@@ -1212,9 +1212,10 @@ class Haystack:
             is_near = bits <= np.uint8(most)
             if any(each.row in self.photographs for each in prints_sought):
                 is_near |= rows == 0  # by the dictionary, however many columns differ
-            for turn, place in np.argwhere(is_near).tolist() if is_near.any() else ():
-                found.append((turn, start + place, int(bits[turn, place])))
-        return found
+            if is_near.any():
+                turns, places = np.nonzero(is_near)
+                found.append([turns, start + places, bits[turns, places]])
+        return np.concatenate(found, axis=1)
 
 
 class Alike:

@@ -605,10 +605,10 @@ def test_candidates_are_those_of_a_plain_search(tmp_path):
     far = Print(rows[9], columns[9], levels)
     bits = [rows[place].bit_count() + columns[place].bit_count() for place in range(count)]
     for most in (0, 3, 23, 24, 28):
-        found = [(1, p, bits[p]) for p in range(count) if rows[p] == 0 or bits[p] <= most]
-        assert sorted(haystack.places_near([far, sought], [[0], [most]])) == [(0, 9, 0), *found]
-        alone = haystack.places_near([sought], [[most]])
-        assert alone == [(0, place, bits) for _, place, bits in found]
+        expected = [[0, p, bits[p]] for p in range(count) if rows[p] == 0 or bits[p] <= most]
+        assert haystack.places_near([sought], [[most]]).T.tolist() == expected
+        both = [[0, 9, 0], *([1, place, apart] for _, place, apart in expected)]
+        assert sorted(haystack.places_near([far, sought], [[0], [most]]).T.tolist()) == both
     needle = Photo(str(tmp_path / "b" / "x.jpg"), (9, 8), (sought,))
     for place in near:
         put(tmp_path / "a" / f"{place}.jpg", b"there")

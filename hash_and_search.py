@@ -1440,7 +1440,7 @@ LONGER_SIDE = 384  # pixels, to which both pictures are brought
 WINDOW = 6  # pairs of pixels a side
 NOISE = 16  # squared grey levels: what structure is below this counts little
 LEAST_STRUCTURE = 0.7  # of 1, in the window that is least alike
-ROOTS = np.roots([LEAST_STRUCTURE, -2, LEAST_STRUCTURE])
+ROOTS = np.roots([LEAST_STRUCTURE, -2, LEAST_STRUCTURE])  # of x * x + y * y against 2 * x * y
 MOST_APART = 0.75  # spreads by which levels of 9 x 8 boxes may differ, once fitted
 COLOURED = 4  # units of Lab, or more: the spread of colours that must go together
 COLOURS = 0.5  # their correlation
@@ -1584,7 +1584,7 @@ def structures_agree(image, other):
     out from its surroundings. A mean over the windows would pass over a word that is another.
     """
     one, two, gain = standing_out(image), standing_out(other), fit(image, other)[0]
-    # sqrt(x * y) <= (x + y) / 2, for which one mean of products will do: by that most copies pass.
+    # As sqrt(x * y) <= (x + y) / 2, a mean of L * (x**2 + y**2) - 2 * x * y may do, as of copies.
     parts = (cv2.addWeighted(one, gain, two, -root, 0, dtype=cv2.CV_32F) for root in ROOTS)
     if window_means(cv2.multiply(*parts)).max() <= NOISE * (2 / LEAST_STRUCTURE - 2):
         return True

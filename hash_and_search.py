@@ -717,7 +717,7 @@ def thumbnails(grey):
 
     Each pixel is its box's exact mean; of a whole photograph dhash would read a handful of pixels.
     """
-    table = cv2.integral(shrunk(grey, 8 * 10**6))  # of more the sum is beyond 32 bits
+    table = cv2.integral(shrunk(grey, 6 * 10**6))  # of 8.4 the sum is beyond 32 bits
     return box_means(table, (9, 8)), np.ascontiguousarray(box_means(table, (8, 9)).T)
 
 
@@ -1186,9 +1186,9 @@ class Haystack:
         return next((each for each in near if not is_same_file(each.path, photo.path)), None)
 
     def near(self, prints_sought, upright=CANDIDATE):
-        """Return the RANKED likeliest Candidates for Prints; upright limits the first of those."""
+        """Return the RANKED likeliest Candidates for Prints; upright limits the first of them."""
         limits = [upright, *[CANDIDATE] * len(TURNS)][: len(prints_sought)]
-        turns, places, _ = found = self.places_near(prints_sought, [[most] for most, _ in limits])
+        turns, places, _ = found = self.places_near(prints_sought, [most for most, _ in limits])
         if not found.size:
             return []
         sought = np.array([np.frombuffer(each.levels, np.uint8) for each in prints_sought])
@@ -1202,14 +1202,14 @@ class Haystack:
         return [Candidate(far, self.paths[place], turn, bits) for far, turn, place, bits in best]
 
     def places_near(self, prints_sought, most):
-        """Return turns, places and bits (3, n) of what differs from Prints in so many at most."""
+        """Return turns, places and bits (3, n) of what differs from each Print in its most bits."""
         sought = np.array([each[:2] for each in prints_sought], np.uint64)
         found, step = [np.empty((3, 0), int)], 2**16 // max(len(sought), 1)  # for a CPU's cache
         for start in range(0, len(self.paths) if prints_sought else 0, step):
             hashes = self.hashes[:, None, start : min(start + step, len(self.paths))]
             rows, columns = np.bitwise_count(hashes ^ sought.T[:, :, None])
             bits = rows + columns
-            is_near = bits <= np.uint8(most)
+            is_near = bits <= np.uint8(most)[:, None]
             if any(each.row in self.photographs for each in prints_sought):
                 is_near |= rows == 0  # by the dictionary, however many columns differ
             if is_near.any():
@@ -1436,16 +1436,16 @@ SAME = {size_of: [digest_start, digest_whole], media_size: [digest_media]}
 # ---- The look ----------------------------------------------------------------------------------
 
 # Measured on 4,000 pairs of copies and edits, and 3,300 of different pictures that are alike.
-LONGER_SIDE = 384  # pixels, to which both pictures are brought
+LONGER_SIDE = 384  # pixels, to which both pictures are brought, if that is 5 % less or more
 WINDOW = 6  # pairs of pixels a side
 NOISE = 16  # squared grey levels: what structure is below this counts little
 LEAST_STRUCTURE = 0.7  # of 1, in the window that is least alike
-ROOTS = np.roots([LEAST_STRUCTURE, -2, LEAST_STRUCTURE])  # of x * x + y * y against 2 * x * y
+ROOTS = np.roots([LEAST_STRUCTURE, -2, LEAST_STRUCTURE])  # of x / y, where L x² - 2 x y + L y² is 0
 MOST_APART = 0.75  # spreads by which levels of 9 x 8 boxes may differ, once fitted
 COLOURED = 4  # units of Lab, or more: the spread of colours that must go together
 COLOURS = 0.5  # their correlation
 STRAYED = 13  # units of Lab by which a box may stray; copies and edits have 10, damage from 16 on
-GREY, HAS_COLOUR = 3, 6  # units of Lab: no box of 16 x 16 has more; one box has as much
+GREY, HAS_COLOUR = 4, 5  # units of Lab: no box of 16 x 16 has more; one box has as much
 FLAT = 0.35  # of the pixels, within 4 levels of one
 FINER = 1.2  # times the pixels that are compared, or more, has a JPEG read reduced
 DIFFERENT = 50  # grey levels, in a window of the second look; copies have 6, in the median
@@ -1512,7 +1512,7 @@ def coded_of(path):
 def is_same_picture(one, two):
     """Whether two Views show the same, whatever their size, brightness, contrast and quality."""
     smaller = min(one.grey.shape, two.grey.shape, key=math.prod)
-    scale = LONGER_SIDE / max(smaller)  # for a few pixels it is not worth the time
+    scale = LONGER_SIDE / max(smaller)
     size = tuple(max(1, round(side * scale)) if scale < 0.95 else side for side in smaller[::-1])
     greys = [each.grey_at(size) for each in (one, two)]
     return levels_agree(*greys) and structures_agree(*greys) and colours_agree(one, two)
@@ -1522,7 +1522,7 @@ def details_agree(one, two):
     """Whether a needle's View differs nowhere strongly from a library's: the second look.
 
     At half the smaller picture's sides, so that windows have 8 x 8 of its pixels, or at those of
-    the first look. On papers and screens, much of one level, 6 x 6: with 8 some invoices pass.
+    the first look. On papers and screens, which are flat, 6 x 6: with 8 a third of invoices pass.
     """
     smaller = min(one.size, two.size, key=math.prod)
     levels = cv2.calcHist([one.grey[::2]], [0], None, [256], [0, 256])
@@ -1584,7 +1584,7 @@ def structures_agree(image, other):
     out from its surroundings. A mean over the windows would pass over a word that is another.
     """
     one, two, gain = standing_out(image), standing_out(other), fit(image, other)[0]
-    # As sqrt(x * y) <= (x + y) / 2, a mean of L * (x**2 + y**2) - 2 * x * y may do, as of copies.
+    # As sqrt(x y) <= (x + y) / 2, one mean, of L x² - 2 x y + L y², says yes to nearly all copies.
     parts = (cv2.addWeighted(one, gain, two, -root, 0, dtype=cv2.CV_32F) for root in ROOTS)
     if window_means(cv2.multiply(*parts)).max() <= NOISE * (2 / LEAST_STRUCTURE - 2):
         return True

@@ -468,6 +468,7 @@ def test_what_the_library_has_only_in_grey(tree):
     pictures = {
         "colour": things(1),
         "pale": clipped(things(2) * 0.1 + cv2.cvtColor(things(2), cv2.COLOR_BGR2GRAY)[..., None]),
+        "faint": clipped(things(6) * 0.04 + cv2.cvtColor(things(6), cv2.COLOR_BGR2GRAY)[..., None]),
         "grey": cv2.cvtColor(things(3), cv2.COLOR_BGR2GRAY),
         "grey in three": np.dstack([cv2.cvtColor(things(4), cv2.COLOR_BGR2GRAY)] * 3),
         "yellowed": clipped(np.dstack([cv2.cvtColor(things(5), cv2.COLOR_BGR2GRAY)] * 3)
@@ -484,6 +485,7 @@ def test_what_the_library_has_only_in_grey(tree):
     assert found == {
         "x/colour.jpg": ("better", "only in grey"),
         "x/pale.jpg": ("better", "only in grey"),
+        "x/faint.jpg": ("better", "only in grey"),
         "x/grey.jpg": ("found", ""),
         "x/grey in three.jpg": ("found", ""),
         "x/yellowed.jpg": ("found", ""),
@@ -606,9 +608,9 @@ def test_candidates_are_those_of_a_plain_search(tmp_path):
     bits = [rows[place].bit_count() + columns[place].bit_count() for place in range(count)]
     for most in (0, 3, 23, 24, 28):
         expected = [[0, p, bits[p]] for p in range(count) if rows[p] == 0 or bits[p] <= most]
-        assert haystack.places_near([sought], [[most]]).T.tolist() == expected
+        assert haystack.places_near([sought], [most]).T.tolist() == expected
         both = [[0, 9, 0], *([1, place, apart] for _, place, apart in expected)]
-        assert sorted(haystack.places_near([far, sought], [[0], [most]]).T.tolist()) == both
+        assert sorted(haystack.places_near([far, sought], [0, most]).T.tolist()) == both
     needle = Photo(str(tmp_path / "b" / "x.jpg"), (9, 8), (sought,))
     for place in near:
         put(tmp_path / "a" / f"{place}.jpg", b"there")

@@ -1440,7 +1440,6 @@ LONGER_SIDE = 384  # pixels, to which both pictures are brought, if that is 5 % 
 WINDOW = 6  # pairs of pixels a side
 NOISE = 16  # squared grey levels: what structure is below this counts little
 LEAST_STRUCTURE = 0.7  # of 1, in the window that is least alike
-ROOTS = np.roots([LEAST_STRUCTURE, -2, LEAST_STRUCTURE])  # of x / y, where L x² - 2 x y + L y² is 0
 MOST_APART = 0.75  # spreads by which levels of 9 x 8 boxes may differ, once fitted
 COLOURED = 4  # units of Lab, or more: the spread of colours that must go together
 COLOURS = 0.5  # their correlation
@@ -1552,13 +1551,10 @@ def windows_agree(image, other, window, share=1):
     """Whether two greys of one size differ in no window by more than a share of what may be."""
     gain, shift, spread = fit(image, other)
     limit = share * min(DIFFERENT, spread)
-    # In 16ths of levels, as int16 takes half of floats' time; 1 is for rounding.
-    greys = [np.left_shift(each, 4, dtype=np.int16) for each in (image, other)]
-    differences = cv2.addWeighted(greys[0], gain, greys[1], -1, 16 * shift)
-    least, most, *_ = cv2.minMaxLoc(differences)
-    if max(-least, most) > 16 * (limit - 1):  # else no window does what no pixel does
-        least, most, *_ = cv2.minMaxLoc(cv2.blur(differences, (window, window)))
-    return round((max(-least, most) + 1) / 16) <= limit
+    apart = cv2.addWeighted(image, gain, other, -1, shift, dtype=cv2.CV_32F)
+    if cv2.norm(apart, cv2.NORM_INF) > limit - 1:  # else no window does what no pixel does
+        apart = cv2.blur(apart, (window, window))
+    return round(cv2.norm(apart, cv2.NORM_INF) + 0.06) <= limit  # in doubt upwards
 
 
 def sharpness(grey):
@@ -1583,11 +1579,14 @@ def structures_agree(image, other):
     By the structure term of SSIM (Wang et al., "Image Quality Assessment", 2004), of what stands
     out from its surroundings. A mean over the windows would pass over a word that is another.
     """
-    one, two, gain = standing_out(image), standing_out(other), fit(image, other)[0]
-    # As sqrt(x y) <= (x + y) / 2, one mean, of L x² - 2 x y + L y², says yes to nearly all copies.
-    parts = (cv2.addWeighted(one, gain, two, -root, 0, dtype=cv2.CV_32F) for root in ROOTS)
-    if window_means(cv2.multiply(*parts)).max() <= NOISE * (2 / LEAST_STRUCTURE - 2):
-        return True
+    gain, shift, _ = fit(image, other)
+    # As 2 sqrt(x y) <= x + y, a mean of (x - y)² that is small proves it, of nearly all copies.
+    apart = cv2.addWeighted(image, 2 * gain, other, -2, 2 * shift + 128)  # in half levels
+    if apart.min() > 0 and apart.max() < 255:  # or some would be cut off
+        apart = standing_out(apart)
+        if window_means(cv2.multiply(apart, apart)).max() <= 8 * NOISE * (1 - LEAST_STRUCTURE):
+            return True
+    one, two = standing_out(image), standing_out(other)
     pairs = (one, one, gain**2), (two, two, 1), (one, two, gain)
     parts = (cv2.multiply(*pair, scale=scale, dtype=cv2.CV_32F) for *pair, scale in pairs)
     ones, twos, both = map(window_means, parts)
@@ -1621,6 +1620,8 @@ def colours_agree(*views):
     if min(np.abs(each.colours[:2]).max() for each in views) <= GREY:
         return True
     one, two = (each.colours - each.colours.mean(1, keepdims=True) for each in views)
+    if cv2.norm(one[:2], two[:2], cv2.NORM_L2SQR) < 4 * STRAYED**2 - 2:  # then the rest holds
+        return True
     fainter, stronger = sorted((one, two), key=lambda each: np.vdot(each[:2], each[:2]))
     spreads = [math.sqrt(np.vdot(each[:2], each[:2]) / 512) for each in (fainter, stronger)]
     product = np.vdot(fainter[:2], stronger[:2]) / 512

@@ -1580,7 +1580,7 @@ def structures_agree(image, other):
     out from its surroundings. A mean over the windows would pass over a word that is another.
     """
     gain, shift, _ = fit(image, other)
-    # As 2 sqrt(x y) <= x + y, a mean of (x - y)² that is small proves it, of nearly all copies.
+    # As 2 sqrt(x y) <= x + y, a small mean of (x - y)² proves it, and nearly all copies have one.
     apart = cv2.addWeighted(image, 2 * gain, other, -2, 2 * shift + 128)  # in half levels
     if apart.min() > 0 and apart.max() < 255:  # or some would be cut off
         apart = standing_out(apart)

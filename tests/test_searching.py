@@ -296,6 +296,14 @@ def test_what_differs_in_little_is_missing_and_its_copies_are_found(tree, kind):
     assert missing == [f"other 1/a{ending}", f"other 2/a{ending}"]
 
 
+def test_the_first_look_sees_a_light_of_two_pixels():
+    night = clipped(things(1)[:288, :384] * 0.2)
+    lit = night.copy()
+    lit[100, 200:202] = 255
+    assert not is_same_picture(night, lit)
+    assert is_same_picture(lit, clipped(lit * 0.7 + 5))
+
+
 def test_details_decide_what_the_first_look_passes(monkeypatch):
     month, other = (cv2.cvtColor(invoice(3, 0, each), cv2.COLOR_GRAY2BGR) for each in (1, 2))
     views = [View(each, each.shape[1::-1]) for each in (month, other)]

@@ -1446,7 +1446,7 @@ COLOURS = 0.5  # their correlation
 STRAYED = 13  # units of Lab by which a box may stray; copies and edits have 10, damage from 16 on
 GREY, HAS_COLOUR = 4, 5  # units of Lab: no box of 16 x 16 has more; one box has as much
 FLAT = 0.35  # of the pixels, within 4 levels of one
-FINER = 1.2  # times the pixels that are compared, or more, has a JPEG read reduced
+FINER = 1.2  # times the pixels that are compared, or more, has a library's JPEG read reduced
 DIFFERENT = 50  # grey levels, in a window of the second look; copies have 6, in the median
 BLURRED = 0.7  # of the library's sharpness, or less, has a needle for which that is blurred alike
 VITAL = {"video", SECOND}  # a needle is missing if the library has its picture without these
@@ -1532,7 +1532,7 @@ def details_agree(one, two):
         scale = min(1, max(scale, LONGER_SIDE / max(smaller)))
     window = round(side * max(scale, 0.5))
     size = tuple(max(1, round(side * scale)) if scale < 0.95 else side for side in smaller)
-    least = (2 if is_flat else FINER) * math.prod(size)  # a JPEG read reduced has sharper writing
+    least = (2 if is_flat else 1) * math.prod(size)  # a JPEG read reduced has sharper writing
     image, other = (each.grey_at(size, least, not is_flat) for each in (one, two))
     if windows_agree(image, other, window):
         return True

@@ -1580,7 +1580,7 @@ def structures_agree(image, other):
     out from its surroundings. A mean over the windows would pass over a word that is another.
     """
     gain, shift, _ = fit(image, other)
-    # As 2 sqrt(x y) <= x + y, a small mean of (x - y)² proves it, and nearly all copies have one.
+    # A mean of (one - two)² up to 2 NOISE (1 - LEAST_STRUCTURE) is enough, as 2 sqrt(ab) <= a + b.
     apart = cv2.addWeighted(image, 2 * gain, other, -2, 2 * shift + 128)  # in half levels
     if apart.min() > 0 and apart.max() < 255:  # or some would be cut off
         apart = standing_out(apart)
@@ -2177,7 +2177,7 @@ def googles(stem, *endings):
 
 # ---- 8 The command: the options, the screen, the exit status -----------------------------------
 
-VERSION = "hash_and_search 2026-11-26, Python {}, OpenCV {}, NumPy {}"
+VERSION = "hash_and_search 2026-11-27, Python {}, OpenCV {}, NumPy {}"
 EXAMPLE = "for example: python hash_and_search.py --haystack Pictures --needles backup"
 # {what ends a line or steers a terminal: how it is shown, such as \n or \x1b}
 CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 8232, 8233)}
